@@ -1,0 +1,3 @@
+//! Database systems. Sibling engines share file names.
+
+pub mod postgres;
