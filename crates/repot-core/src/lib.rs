@@ -1,9 +1,13 @@
 //! What repot does. The library takes and returns values; it never talks to a terminal, never reads the
 //! environment, and knows no HTTP.
 
+pub mod app;
 pub mod engine;
 pub mod error;
 pub mod exec;
+pub mod host;
 pub mod interrupt;
+pub mod progress;
+pub mod upgrade;
 
 pub use error::{Error, Kind, Result};

@@ -1,3 +1,4 @@
 //! PostgreSQL.
 
 pub mod session;
+pub mod facts;

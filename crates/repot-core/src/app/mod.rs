@@ -1,0 +1,5 @@
+//! Applications: what repot knows of them (profiles), which one this is (detection).
+
+pub mod detect;
+pub mod profile;
+pub mod version;

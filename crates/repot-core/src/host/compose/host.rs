@@ -1,0 +1,499 @@
+//! [`Host`] for a Compose project.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::data;
+use super::project::ProjectRef;
+use crate::engine::postgres::session::{Connector, StreamConnector};
+use crate::error::{Error, Result};
+use crate::exec::Cmd;
+use crate::host::docker::{Docker, MountArg, RunSpec, LABEL_RUN};
+use crate::host::{DataLocation, DataState, Host, Role, ServerSpec, ServiceState, SetAside, Store};
+use crate::interrupt;
+use crate::progress::{Event, Observer};
+
+/// How long a server may take to answer after its start; crash recovery of a large database takes minutes.
+const SERVER_START: Duration = Duration::from_mins(15);
+/// How long a server may take to stop; a checkpoint of a large buffer pool takes minutes.
+const SERVER_STOP_S: u64 = 600;
+
+/// The parts of the database service's definition that a server of repot's own needs too, fixed at plan time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceExtras {
+    /// Mounts beside the data: source, target (mounted read-only for the old server).
+    pub mounts: Vec<(String, String)>,
+    /// Server arguments from `command:`, without the leading `postgres`.
+    pub arguments: Vec<String>,
+    /// `user:`.
+    pub user: String,
+    /// `shm_size:` in bytes.
+    pub shm_size_bytes: Option<u64>,
+}
+
+/// A Compose project as a host, for one run.
+#[derive(Debug, Clone)]
+pub struct ComposeHost {
+    docker: Docker,
+    at: ProjectRef,
+    run: String,
+    service: String,
+    extras: ServiceExtras,
+}
+
+impl ComposeHost {
+    /// The host for run `run` on the project `at`, whose database is in `service`.
+    #[must_use]
+    pub fn new(at: ProjectRef, run: impl Into<String>, service: impl Into<String>, extras: ServiceExtras) -> Self {
+        ComposeHost { docker: Docker, at, run: run.into(), service: service.into(), extras }
+    }
+
+    fn server_name(&self, role: Role) -> String {
+        format!("repot-{}-{}-{}", self.at.name, self.run, role.name())
+    }
+
+    fn inspect_services(&self, filter: Option<&str>) -> Result<Vec<Value>> {
+        let mut filters = vec![
+            format!("label=com.docker.compose.project={}", self.at.name),
+            "label=com.docker.compose.oneoff=False".to_owned(),
+        ];
+        if let Some(s) = filter {
+            filters.push(format!("label=com.docker.compose.service={s}"));
+        }
+        let mut all = Vec::new();
+        for id in self.docker.containers(&filters)? {
+            all.extend(self.docker.container(&id)?);
+        }
+        Ok(all)
+    }
+
+    fn database_container(&self) -> Result<String> {
+        self.inspect_services(Some(&self.service))?
+            .iter()
+            .find(|c| c["State"]["Running"] == true)
+            .and_then(|c| c["Id"].as_str().map(str::to_owned))
+            .ok_or_else(|| Error::failed("database-down", format!("the service {} is not running", self.service)))
+    }
+
+    fn carrier(container: &str, host: &str) -> Cmd {
+        // bash opens the connection itself, so the image needs no client at all; `cat` is in every image.
+        let script = format!("exec 3<>/dev/tcp/{host}/5432 || exit 1; cat <&3 & exec cat >&3");
+        Cmd::new("docker").args(["exec", "-i", container, "bash", "-c", &script])
+    }
+}
+
+fn service_state(service: &str, containers: &[&Value]) -> ServiceState {
+    let restart = containers.first().map_or_else(String::new, |c| {
+        let p = &c["HostConfig"]["RestartPolicy"];
+        let name = p["Name"].as_str().unwrap_or("no");
+        match p["MaximumRetryCount"].as_u64() {
+            Some(n) if n > 0 => format!("{name}:{n}"),
+            _ => name.to_owned(),
+        }
+    });
+    ServiceState {
+        service: service.to_owned(),
+        containers: containers.iter().filter_map(|c| c["Id"].as_str().map(str::to_owned)).collect(),
+        running: containers.iter().any(|c| c["State"]["Running"] == true),
+        health: containers
+            .iter()
+            .filter_map(|c| c["State"]["Health"]["Status"].as_str())
+            .find(|h| *h != "healthy")
+            .or_else(|| containers.first().and_then(|c| c["State"]["Health"]["Status"].as_str()))
+            .unwrap_or_default()
+            .to_owned(),
+        restart: if restart.is_empty() { "no".to_owned() } else { restart },
+        restarts: containers.iter().filter_map(|c| c["RestartCount"].as_u64()).sum(),
+        restarting: containers.iter().any(|c| c["State"]["Restarting"] == true),
+    }
+}
+
+impl Host for ComposeHost {
+    fn services(&self) -> Result<Vec<ServiceState>> {
+        let all = self.inspect_services(None)?;
+        let mut by_name: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+        for c in &all {
+            if let Some(s) = c["Config"]["Labels"]["com.docker.compose.service"].as_str() {
+                by_name.entry(s).or_default().push(c);
+            }
+        }
+        Ok(by_name.iter().map(|(s, c)| service_state(s, c)).collect())
+    }
+
+    fn stop_services(&self, services: &[ServiceState], timeout_s: u64, observer: &dyn Observer) -> Result<()> {
+        let ids: Vec<&str> = services.iter().flat_map(|s| s.containers.iter().map(String::as_str)).collect();
+        if !ids.is_empty() {
+            // A container with `restart: always` comes back when the daemon restarts, say after a power cut in
+            // the middle of the run, and would open the very data directory that is being moved.
+            Cmd::new("docker").args(["update", "--restart=no"]).args(&ids).uninterruptible().output()?;
+        }
+        let names: Vec<&str> = services.iter().map(|s| s.service.as_str()).collect();
+        for n in &names {
+            observer.event(Event::Progress { what: format!("stopping {n}"), done_bytes: 0, total_bytes: 0 });
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.at.compose().args(["stop", "-t", &timeout_s.to_string()]).args(&names).run().map(drop)?;
+        if let Some(s) = self.services()?.iter().find(|s| s.running && names.contains(&s.service.as_str())) {
+            return Err(Error::failed("still-running", format!("the service {} did not stop", s.service))
+                .help("find out what starts it again, stop that, then run `repot resume`"));
+        }
+        Ok(())
+    }
+
+    fn restore_restart_policies(&self, services: &[ServiceState]) -> Result<()> {
+        for s in services.iter().filter(|s| s.restart != "no") {
+            for id in &s.containers {
+                // The container may have been recreated by Compose, with the policy of the file; then there is
+                // nothing to restore.
+                if self.docker.container(id)?.is_some() {
+                    Cmd::new("docker").args(["update", &format!("--restart={}", s.restart), id]).run()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start_services(&self, names: &[String], with_dependencies: bool, observer: &dyn Observer) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        observer.event(Event::Progress { what: format!("starting {}", names.join(", ")), done_bytes: 0, total_bytes: 0 });
+        let mut c = self.at.compose().args(["up", "-d", "--no-build"]);
+        if !with_dependencies {
+            c = c.arg("--no-deps");
+        }
+        let out = c.args(names).output()?;
+        if out.ok() {
+            return Ok(());
+        }
+        Err(Error::failed("start-failed", format!("Compose could not start {}", names.join(", ")))
+            .why(crate::exec::last_lines(&out.stderr, 6))
+            .help(format!("look at `docker compose logs {}`", names.join(" "))))
+    }
+
+    fn wait_healthy(&self, names: &[String], timeout_s: u64, observer: &dyn Observer) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(timeout_s);
+        let mut calm_since: Option<(Instant, u64)> = None;
+        loop {
+            interrupt::check()?;
+            let services = self.services()?;
+            let wanted: Vec<&ServiceState> = services.iter().filter(|s| names.contains(&s.service)).collect();
+            let missing = names.iter().find(|n| !wanted.iter().any(|s| s.service == **n));
+            let ill = wanted.iter().find(|s| !s.running || s.restarting || !(s.health.is_empty() || s.health == "healthy"));
+            let restarts: u64 = wanted.iter().map(|s| s.restarts).sum();
+            match (missing, ill) {
+                (None, None) => {
+                    // Without a health check, "runs" is all that Docker knows: it must at least run on for a moment.
+                    let steady = if wanted.iter().all(|s| !s.health.is_empty()) { 0 } else { 2 };
+                    match calm_since {
+                        Some((since, r)) if r == restarts => {
+                            if since.elapsed() >= Duration::from_secs(steady) {
+                                return Ok(());
+                            }
+                        }
+                        _ => calm_since = Some((Instant::now(), restarts)),
+                    }
+                }
+                _ => calm_since = None,
+            }
+            let waiting = missing.cloned().or_else(|| ill.map(|s| s.service.clone()));
+            let finished_badly = ill.is_some_and(|s| !s.running && !s.restarting && s.restart == "no");
+            if Instant::now() > deadline || finished_badly {
+                let name = waiting.unwrap_or_else(|| names.join(", "));
+                let state = services
+                    .iter()
+                    .find(|s| s.service == name)
+                    .map_or("it has no container".to_owned(), |s| {
+                        let health = if s.health.is_empty() { "no health check" } else { s.health.as_str() };
+                        format!("running: {}, health: {health}, restarts: {}", s.running, s.restarts)
+                    });
+                let log = services
+                    .iter()
+                    .find(|s| s.service == name)
+                    .and_then(|s| s.containers.first())
+                    .map_or_else(String::new, |c| self.docker.logs(c, 8));
+                return Err(Error::failed("unhealthy", format!("the service {name} is not well after {timeout_s} s"))
+                    .why(format!("{state}\n{log}"))
+                    .help("correct what its log complains of, then `repot resume`; or `repot rollback`"));
+            }
+            if let Some(w) = waiting {
+                observer.event(Event::Progress { what: format!("waiting for {w}"), done_bytes: 0, total_bytes: 0 });
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    fn run_in_service(&self, service: &str, command: &[String], env: &[(String, String)], observer: &dyn Observer) -> Result<String> {
+        let mut c = self.at.compose().args(["run", "--rm", "-T", "--no-deps", "--label"]).arg(format!("{LABEL_RUN}={}", self.run));
+        c = c.args(["--label", "repot.role=helper"]);
+        for (k, v) in env {
+            // Compose takes the value of `-e NAME` from its own environment.
+            c = c.args(["-e", k]).env(k, v);
+        }
+        let c = c.arg(service).args(command);
+        let mut last = String::new();
+        let mut all: Vec<u8> = Vec::new();
+        let (status, stderr) = c.pump(None, &mut |chunk| {
+            if all.len() < 1 << 20 {
+                all.extend_from_slice(chunk);
+            }
+            if let Some(line) = String::from_utf8_lossy(chunk).lines().rev().find(|l| !l.trim().is_empty()) {
+                last = line.trim().chars().take(70).collect();
+                observer.event(Event::Progress { what: last.clone(), done_bytes: 0, total_bytes: 0 });
+            }
+            Ok(())
+        })?;
+        let text = String::from_utf8_lossy(&all).into_owned();
+        if status.success() {
+            return Ok(text);
+        }
+        let said = crate::exec::last_lines(&format!("{text}\n{stderr}"), 12);
+        Err(Error::failed("update-failed", format!("`{}` in {service} ended with {status}", command.join(" ")))
+            .why(said)
+            .help("correct what it complains of, then `repot resume`; or `repot rollback` to be where you started"))
+    }
+
+    fn exec_in_service(&self, service: &str, command: &[String], timeout_s: u64) -> Result<()> {
+        let limit = Duration::from_secs(timeout_s.max(1));
+        self.at.compose().args(["exec", "-T", service]).args(command).timeout(limit).run().map(drop)
+    }
+
+    fn start_server(&self, spec: &ServerSpec, observer: &dyn Observer) -> Result<()> {
+        let name = self.server_name(spec.role);
+        self.docker.remove_container(&name)?;
+        let source = match &spec.data.store {
+            Store::Bind(p) | Store::Volume(p) => p.clone(),
+        };
+        let mut mounts = vec![MountArg {
+            source,
+            target: spec.data.target.clone(),
+            options: spec.data.selinux.clone().unwrap_or_default(),
+        }];
+        // The only way in is the loopback of this container's own network namespace, which reaches nowhere; so
+        // everybody who can get there is repot, and no password is needed, whatever pg_hba.conf says.
+        let mut script = String::from(
+            "printf 'local all all trust\\nhost all all 127.0.0.1/32 trust\\n' > /tmp/repot_hba.conf; chmod 644 /tmp/repot_hba.conf; \
+             exec docker-entrypoint.sh postgres \"$@\"",
+        );
+        if spec.role == Role::Old {
+            mounts.extend(self.extras.mounts.iter().map(|(s, t)| MountArg {
+                source: s.clone(),
+                target: t.clone(),
+                options: "ro".to_owned(),
+            }));
+        }
+        script.insert_str(0, "set -e; ");
+        let mut args = vec!["-c".to_owned(), script, "repot".to_owned()];
+        if spec.role == Role::Old {
+            args.extend(self.extras.arguments.iter().cloned());
+        }
+        for (k, v) in spec.settings.iter().chain([
+            &("hba_file".to_owned(), "/tmp/repot_hba.conf".to_owned()),
+            &("listen_addresses".to_owned(), "127.0.0.1".to_owned()),
+            &("port".to_owned(), "5432".to_owned()),
+            &("ssl".to_owned(), "off".to_owned()),
+        ]) {
+            args.push("-c".to_owned());
+            args.push(format!("{k}={v}"));
+        }
+        let mut env = vec![("PGDATA".to_owned(), spec.data.pgdata())];
+        if let Some(init) = &spec.init {
+            env.push(("POSTGRES_USER".to_owned(), spec.superuser.clone()));
+            // Replaced by the old cluster's own verifier when the roles are restored.
+            env.push(("POSTGRES_PASSWORD".to_owned(), random_password()?));
+            env.push(("POSTGRES_DB".to_owned(), "postgres".to_owned()));
+            env.push(("POSTGRES_INITDB_ARGS".to_owned(), init.initdb_args.join(" ")));
+        }
+        let run = RunSpec {
+            image: spec.image.clone(),
+            name: name.clone(),
+            entrypoint: Some("bash".to_owned()),
+            args,
+            mounts,
+            network: "none".to_owned(),
+            user: self.extras.user.clone(),
+            env,
+            run: self.run.clone(),
+            labels: vec![
+                ("repot.role".to_owned(), spec.role.name().to_owned()),
+                ("repot.project".to_owned(), self.at.name.clone()),
+            ],
+            detach: true,
+            shm_size_bytes: self.extras.shm_size_bytes,
+            ..RunSpec::default()
+        };
+        let out = run.cmd().uninterruptible().output()?;
+        if !out.ok() {
+            return Err(Error::failed("server-start", format!("the {} server cannot be started from {}", spec.role.name(), spec.image))
+                .why(crate::exec::last_lines(&out.stderr, 4)));
+        }
+        let started = Instant::now();
+        let connector = self.server_connector(spec.role, &spec.superuser);
+        loop {
+            interrupt::check()?;
+            let error = match connector.connect("postgres") {
+                Ok(_) => return Ok(()),
+                Err(e) => e,
+            };
+            let gone = !self.server_running(spec.role)?;
+            if gone || started.elapsed() > SERVER_START {
+                let log = self.docker.logs(&name, 12);
+                let full = log.to_lowercase().contains("no space left");
+                let e = Error::failed(
+                    if full { "disk-full" } else { "server-start" },
+                    format!("the {} PostgreSQL server ({}) does not start", spec.role.name(), spec.image),
+                )
+                .why(if log.is_empty() { error.to_string() } else { log });
+                return Err(e.help("correct what its log says, then `repot resume`; or `repot rollback`"));
+            }
+            // Anything but "not there yet" will not pass by waiting.
+            if !error.retryable && error.code != "timeout" {
+                return Err(error);
+            }
+            observer.event(Event::Progress {
+                what: format!("waiting for the {} server", spec.role.name()),
+                done_bytes: 0,
+                total_bytes: 0,
+            });
+            std::thread::sleep(Duration::from_millis(150));
+        }
+    }
+
+    fn server_running(&self, role: Role) -> Result<bool> {
+        Ok(self.docker.container(&self.server_name(role))?.is_some_and(|c| c["State"]["Running"] == true))
+    }
+
+    fn stop_server(&self, role: Role) -> Result<()> {
+        let name = self.server_name(role);
+        let Some(c) = self.docker.container(&name)? else { return Ok(()) };
+        if c["State"]["Running"] == true {
+            self.docker.stop(&name, SERVER_STOP_S)?;
+        }
+        self.docker.remove_container(&name)
+    }
+
+    fn server_connector(&self, role: Role, superuser: &str) -> Box<dyn Connector> {
+        Box::new(StreamConnector {
+            carrier: Self::carrier(&self.server_name(role), "127.0.0.1"),
+            user: superuser.to_owned(),
+            password: None,
+            home: "postgres".to_owned(),
+            label: format!("the {} server", role.name()),
+        })
+    }
+
+    fn client(&self, role: Role, image: &str, superuser: &str, program: &str, args: &[String], env: &[(String, String)]) -> Cmd {
+        let mut all = vec![
+            ("PGHOST".to_owned(), "127.0.0.1".to_owned()),
+            ("PGUSER".to_owned(), superuser.to_owned()),
+            ("PGDATABASE".to_owned(), "postgres".to_owned()),
+        ];
+        all.extend(env.iter().cloned());
+        RunSpec {
+            image: image.to_owned(),
+            entrypoint: Some(program.to_owned()),
+            args: args.to_vec(),
+            network: format!("container:{}", self.server_name(role)),
+            env: all,
+            run: self.run.clone(),
+            labels: vec![("repot.role".to_owned(), "helper".to_owned())],
+            interactive: true,
+            ..RunSpec::default()
+        }
+        .cmd()
+    }
+
+    fn service_connector(&self, user: &str, password: Option<&str>, database: &str) -> Result<Box<dyn Connector>> {
+        let container = self.database_container()?;
+        Ok(Box::new(StreamConnector {
+            carrier: Self::carrier(&container, "127.0.0.1"),
+            user: user.to_owned(),
+            password: password.map(SecretString::from),
+            home: database.to_owned(),
+            label: format!("the service {}", self.service),
+        }))
+    }
+
+    fn login_as_application(&self, _image: &str, user: &str, password: &str, database: &str) -> Result<()> {
+        let container = self.database_container()?;
+        // Through the container's own network address rather than loopback: the pg_hba.conf line that the
+        // application's connections meet, not the one that trusts everybody inside the container.
+        let connector = StreamConnector {
+            carrier: Self::carrier(&container, "$(hostname -i | cut -d' ' -f1)"),
+            user: user.to_owned(),
+            password: Some(SecretString::from(password)),
+            home: database.to_owned(),
+            label: format!("the service {} as {user}", self.service),
+        };
+        connector.connect(database)?.execute("SELECT 1")
+    }
+
+    fn data_state(&self, image: &str, at: &DataLocation) -> Result<DataState> {
+        data::look(&self.docker, &self.run, image, at)
+    }
+    fn read_data_file(&self, image: &str, at: &DataLocation, name: &str) -> Result<Option<Vec<u8>>> {
+        data::read_file(&self.docker, &self.run, image, at, name)
+    }
+    fn write_data_file(&self, image: &str, at: &DataLocation, name: &str, content: &[u8]) -> Result<()> {
+        data::write_file(&self.docker, &self.run, image, at, name, content)
+    }
+    fn sync_data(&self, image: &str, at: &DataLocation) -> Result<()> {
+        data::sync(&self.docker, &self.run, image, at)
+    }
+    fn set_aside(&self, image: &str, how: &SetAside) -> Result<()> {
+        data::set_aside(&self.docker, &self.run, image, how)
+    }
+    fn is_set_aside(&self, image: &str, how: &SetAside) -> Result<bool> {
+        data::is_set_aside(&self.docker, &self.run, image, how)
+    }
+    fn put_back(&self, image: &str, how: &SetAside, keep_new: bool) -> Result<()> {
+        data::put_back(&self.docker, &self.run, image, how, keep_new)
+    }
+    fn clear_new(&self, image: &str, how: &SetAside) -> Result<()> {
+        data::clear_new(&self.docker, &self.run, image, how)
+    }
+    fn set_aside_sizes(&self, image: &str, how: &SetAside, live: Role) -> Result<Vec<(String, u64)>> {
+        data::sizes(&self.docker, &self.run, image, how, live)
+    }
+    fn remove_set_aside(&self, image: &str, how: &SetAside, live: Role) -> Result<()> {
+        data::remove(&self.docker, &self.run, image, how, live)
+    }
+
+    fn end_leftovers(&self) -> Result<()> {
+        let filters = [format!("label={LABEL_RUN}={}", self.run), "label=repot.role=helper".to_owned()];
+        for id in self.docker.containers(&filters)? {
+            self.docker.remove_container(&id)?;
+        }
+        Ok(())
+    }
+
+    fn image_present(&self, reference: &str) -> Result<Option<(String, Option<String>)>> {
+        Ok(self.docker.image(reference)?.map(|i| (i.id, i.repo_digests.into_iter().next())))
+    }
+    fn fetch_image(&self, reference: &str, observer: &dyn Observer) -> Result<()> {
+        self.docker.pull(reference, observer)
+    }
+    fn resolved_configuration(&self) -> Result<Value> {
+        Ok(self.at.load()?.resolved)
+    }
+    fn directory(&self) -> PathBuf {
+        self.at.dir.clone()
+    }
+}
+
+fn random_password() -> Result<String> {
+    let mut bytes = [0_u8; 24];
+    std::io::Read::read_exact(
+        &mut std::fs::File::open("/dev/urandom").map_err(|e| Error::io("cannot open /dev/urandom", &e))?,
+        &mut bytes,
+    )
+    .map_err(|e| Error::io("cannot read /dev/urandom", &e))?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}

@@ -1,0 +1,6 @@
+//! A Compose project as a host.
+
+pub mod data;
+pub mod edit;
+pub mod host;
+pub mod project;

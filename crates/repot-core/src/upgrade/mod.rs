@@ -1,0 +1,3 @@
+//! An upgrade: check, plan, run.
+
+pub mod check;
