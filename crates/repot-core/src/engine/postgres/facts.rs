@@ -80,3 +80,29 @@ pub struct FileSetting {
     /// Whether it is the one that takes effect.
     pub applied: bool,
 }
+
+/// temporary
+pub fn gather(connector: &dyn super::session::Connector) -> crate::Result<ClusterFacts> {
+    let s = connector.connect("postgres")?;
+    let mut f = ClusterFacts { version_num: s.version_num()?, ..ClusterFacts::default() };
+    f.superuser = s.scalar("SELECT rolname FROM pg_roles WHERE oid=10")?;
+    f.data_checksums = s.scalar("SHOW data_checksums")? == "on";
+    f.wal_segment_bytes = 16 << 20;
+    f.locale_provider = "libc".into();
+    f.hba_file = s.scalar("SHOW hba_file")?;
+    f.ident_file = s.scalar("SHOW ident_file")?;
+    f.config_file = s.scalar("SHOW config_file")?;
+    f.data_directory = s.scalar("SHOW data_directory")?;
+    let r = s.query("SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname='template0'")?;
+    let g = |i: usize| r[0][i].clone().unwrap_or_default();
+    f.encoding = g(0);
+    f.collate = g(1);
+    f.ctype = g(2);
+    f.most_objects = 10_000;
+    for row in s.query("SELECT datname, pg_database_size(oid), datallowconn FROM pg_database WHERE datname<>'template0' ORDER BY 1")? {
+        let g = |i: usize| row[i].clone().unwrap_or_default();
+        let public = connector.connect(&g(0))?.query("SELECT has_schema_privilege('public','public','CREATE')").is_ok_and(|r| r[0][0].as_deref() == Some("t"));
+        f.databases.push(DatabaseFacts { name: g(0), size_bytes: g(1).parse().unwrap_or(0), allows_connections: g(2) == "t", public_may_create: public, ..DatabaseFacts::default() });
+    }
+    Ok(f)
+}

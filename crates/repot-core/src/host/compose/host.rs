@@ -13,7 +13,7 @@ use super::project::ProjectRef;
 use crate::engine::postgres::session::{Connector, StreamConnector};
 use crate::error::{Error, Result};
 use crate::exec::Cmd;
-use crate::host::docker::{Docker, MountArg, RunSpec, LABEL_RUN};
+use crate::host::docker::{Docker, LABEL_RUN, MountArg, RunSpec};
 use crate::host::{DataLocation, DataState, Host, Role, ServerSpec, ServiceState, SetAside, Store};
 use crate::interrupt;
 use crate::progress::{Event, Observer};
@@ -49,7 +49,12 @@ pub struct ComposeHost {
 impl ComposeHost {
     /// The host for run `run` on the project `at`, whose database is in `service`.
     #[must_use]
-    pub fn new(at: ProjectRef, run: impl Into<String>, service: impl Into<String>, extras: ServiceExtras) -> Self {
+    pub fn new(
+        at: ProjectRef,
+        run: impl Into<String>,
+        service: impl Into<String>,
+        extras: ServiceExtras,
+    ) -> Self {
         ComposeHost { docker: Docker, at, run: run.into(), service: service.into(), extras }
     }
 
@@ -77,7 +82,9 @@ impl ComposeHost {
             .iter()
             .find(|c| c["State"]["Running"] == true)
             .and_then(|c| c["Id"].as_str().map(str::to_owned))
-            .ok_or_else(|| Error::failed("database-down", format!("the service {} is not running", self.service)))
+            .ok_or_else(|| {
+                Error::failed("database-down", format!("the service {} is not running", self.service))
+            })
     }
 
     fn carrier(container: &str, host: &str) -> Cmd {
@@ -125,7 +132,12 @@ impl Host for ComposeHost {
         Ok(by_name.iter().map(|(s, c)| service_state(s, c)).collect())
     }
 
-    fn stop_services(&self, services: &[ServiceState], timeout_s: u64, observer: &dyn Observer) -> Result<()> {
+    fn stop_services(
+        &self,
+        services: &[ServiceState],
+        timeout_s: u64,
+        observer: &dyn Observer,
+    ) -> Result<()> {
         let ids: Vec<&str> = services.iter().flat_map(|s| s.containers.iter().map(String::as_str)).collect();
         if !ids.is_empty() {
             // A container with `restart: always` comes back when the daemon restarts, say after a power cut in
@@ -139,7 +151,11 @@ impl Host for ComposeHost {
         if names.is_empty() {
             return Ok(());
         }
-        self.at.compose().args(["stop", "-t", &timeout_s.to_string()]).args(&names).run().map(drop)?;
+        let mut c = self.at.compose().arg("stop");
+        if timeout_s > 0 {
+            c = c.args(["-t", &timeout_s.to_string()]);
+        }
+        c.args(&names).run().map(drop)?;
         if let Some(s) = self.services()?.iter().find(|s| s.running && names.contains(&s.service.as_str())) {
             return Err(Error::failed("still-running", format!("the service {} did not stop", s.service))
                 .help("find out what starts it again, stop that, then run `repot resume`"));
@@ -160,11 +176,20 @@ impl Host for ComposeHost {
         Ok(())
     }
 
-    fn start_services(&self, names: &[String], with_dependencies: bool, observer: &dyn Observer) -> Result<()> {
+    fn start_services(
+        &self,
+        names: &[String],
+        with_dependencies: bool,
+        observer: &dyn Observer,
+    ) -> Result<()> {
         if names.is_empty() {
             return Ok(());
         }
-        observer.event(Event::Progress { what: format!("starting {}", names.join(", ")), done_bytes: 0, total_bytes: 0 });
+        observer.event(Event::Progress {
+            what: format!("starting {}", names.join(", ")),
+            done_bytes: 0,
+            total_bytes: 0,
+        });
         let mut c = self.at.compose().args(["up", "-d", "--no-build"]);
         if !with_dependencies {
             c = c.arg("--no-deps");
@@ -186,7 +211,9 @@ impl Host for ComposeHost {
             let services = self.services()?;
             let wanted: Vec<&ServiceState> = services.iter().filter(|s| names.contains(&s.service)).collect();
             let missing = names.iter().find(|n| !wanted.iter().any(|s| s.service == **n));
-            let ill = wanted.iter().find(|s| !s.running || s.restarting || !(s.health.is_empty() || s.health == "healthy"));
+            let ill = wanted
+                .iter()
+                .find(|s| !s.running || s.restarting || !(s.health.is_empty() || s.health == "healthy"));
             let restarts: u64 = wanted.iter().map(|s| s.restarts).sum();
             match (missing, ill) {
                 (None, None) => {
@@ -207,35 +234,48 @@ impl Host for ComposeHost {
             let finished_badly = ill.is_some_and(|s| !s.running && !s.restarting && s.restart == "no");
             if Instant::now() > deadline || finished_badly {
                 let name = waiting.unwrap_or_else(|| names.join(", "));
-                let state = services
-                    .iter()
-                    .find(|s| s.service == name)
-                    .map_or("it has no container".to_owned(), |s| {
+                let state = services.iter().find(|s| s.service == name).map_or(
+                    "it has no container".to_owned(),
+                    |s| {
                         let health = if s.health.is_empty() { "no health check" } else { s.health.as_str() };
                         format!("running: {}, health: {health}, restarts: {}", s.running, s.restarts)
-                    });
+                    },
+                );
                 let log = services
                     .iter()
                     .find(|s| s.service == name)
                     .and_then(|s| s.containers.first())
                     .map_or_else(String::new, |c| self.docker.logs(c, 8));
-                return Err(Error::failed("unhealthy", format!("the service {name} is not well after {timeout_s} s"))
-                    .why(format!("{state}\n{log}"))
-                    .help("correct what its log complains of, then `repot resume`; or `repot rollback`"));
+                return Err(Error::failed(
+                    "unhealthy",
+                    format!("the service {name} is not well after {timeout_s} s"),
+                )
+                .why(format!("{state}\n{log}"))
+                .help("correct what its log complains of, then `repot resume`; or `repot rollback`"));
             }
             if let Some(w) = waiting {
-                observer.event(Event::Progress { what: format!("waiting for {w}"), done_bytes: 0, total_bytes: 0 });
+                observer.event(Event::Progress {
+                    what: format!("waiting for {w}"),
+                    done_bytes: 0,
+                    total_bytes: 0,
+                });
             }
             std::thread::sleep(Duration::from_millis(300));
         }
     }
 
-    fn run_in_service(&self, service: &str, command: &[String], env: &[(String, String)], observer: &dyn Observer) -> Result<String> {
-        let mut c = self.at.compose().args(["run", "--rm", "-T", "--no-deps", "--label"]).arg(format!("{LABEL_RUN}={}", self.run));
+    fn run_in_service(
+        &self,
+        service: &str,
+        command: &[String],
+        env: &[(String, String)],
+        observer: &dyn Observer,
+    ) -> Result<String> {
+        let mut c =
+            self.at.compose().args(["run", "--rm", "-T", "--label"]).arg(format!("{LABEL_RUN}={}", self.run));
         c = c.args(["--label", "repot.role=helper"]);
         for (k, v) in env {
-            // Compose takes the value of `-e NAME` from its own environment.
-            c = c.args(["-e", k]).env(k, v);
+            c = c.arg("-e").arg(format!("{k}={v}"));
         }
         let c = c.arg(service).args(command);
         let mut last = String::new();
@@ -255,9 +295,14 @@ impl Host for ComposeHost {
             return Ok(text);
         }
         let said = crate::exec::last_lines(&format!("{text}\n{stderr}"), 12);
-        Err(Error::failed("update-failed", format!("`{}` in {service} ended with {status}", command.join(" ")))
-            .why(said)
-            .help("correct what it complains of, then `repot resume`; or `repot rollback` to be where you started"))
+        Err(Error::failed(
+            "update-failed",
+            format!("`{}` in {service} ended with {status}", command.join(" ")),
+        )
+        .why(said)
+        .help(
+            "correct what it complains of, then `repot resume`; or `repot rollback` to be where you started",
+        ))
     }
 
     fn exec_in_service(&self, service: &str, command: &[String], timeout_s: u64) -> Result<()> {
@@ -267,7 +312,8 @@ impl Host for ComposeHost {
 
     fn start_server(&self, spec: &ServerSpec, observer: &dyn Observer) -> Result<()> {
         let name = self.server_name(spec.role);
-        self.docker.remove_container(&name)?;
+        // A leftover of an earlier attempt is stopped cleanly, not killed: it may have the old data open.
+        self.stop_server(spec.role)?;
         let source = match &spec.data.store {
             Store::Bind(p) | Store::Volume(p) => p.clone(),
         };
@@ -331,8 +377,11 @@ impl Host for ComposeHost {
         };
         let out = run.cmd().uninterruptible().output()?;
         if !out.ok() {
-            return Err(Error::failed("server-start", format!("the {} server cannot be started from {}", spec.role.name(), spec.image))
-                .why(crate::exec::last_lines(&out.stderr, 4)));
+            return Err(Error::failed(
+                "server-start",
+                format!("the {} server cannot be started from {}", spec.role.name(), spec.image),
+            )
+            .why(crate::exec::last_lines(&out.stderr, 4)));
         }
         let started = Instant::now();
         let connector = self.server_connector(spec.role, &spec.superuser);
@@ -389,7 +438,15 @@ impl Host for ComposeHost {
         })
     }
 
-    fn client(&self, role: Role, image: &str, superuser: &str, program: &str, args: &[String], env: &[(String, String)]) -> Cmd {
+    fn client(
+        &self,
+        role: Role,
+        image: &str,
+        superuser: &str,
+        program: &str,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> Cmd {
         let mut all = vec![
             ("PGHOST".to_owned(), "127.0.0.1".to_owned()),
             ("PGUSER".to_owned(), superuser.to_owned()),
@@ -410,7 +467,12 @@ impl Host for ComposeHost {
         .cmd()
     }
 
-    fn service_connector(&self, user: &str, password: Option<&str>, database: &str) -> Result<Box<dyn Connector>> {
+    fn service_connector(
+        &self,
+        user: &str,
+        password: Option<&str>,
+        database: &str,
+    ) -> Result<Box<dyn Connector>> {
         let container = self.database_container()?;
         Ok(Box::new(StreamConnector {
             carrier: Self::carrier(&container, "127.0.0.1"),

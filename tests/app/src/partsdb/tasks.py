@@ -1,0 +1,95 @@
+"""What the commands of all flavours are made of."""
+
+import gzip
+import json
+import os
+import sys
+import tarfile
+import time
+
+# Two containers that start together must not both migrate. Any number will do.
+MIGRATION_LOCK = 7042013
+
+
+def setup():
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "partsdb.settings")
+    import django
+
+    django.setup()
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def manage(*arguments):
+    """Any of Django's own commands."""
+    from django.core.management import call_command, execute_from_command_line
+
+    if arguments and arguments[0].startswith("-") or not arguments:
+        execute_from_command_line(["manage.py", *arguments])
+    else:
+        call_command(*arguments)
+
+
+def wait_for_database(seconds=60):
+    """Until it answers. A database that answers and is too old is an error at once."""
+    from django.db import connection
+    from django.db.utils import OperationalError
+
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connection.ensure_connection()
+            return
+        except OperationalError as error:
+            if time.monotonic() > deadline:
+                sys.exit(f"error: database connection failed: {error}")
+            say("Waiting for database connection...")
+            time.sleep(1)
+
+
+def migrate():
+    from django.core.management import call_command
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        try:
+            call_command("migrate", interactive=False, verbosity=1)
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+
+
+def collect_static():
+    from django.core.management import call_command
+
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+def backup(prefix):
+    """Database as fixture, media as tar: named as django-dbbackup names them."""
+    import django
+    from django.conf import settings
+    from django.core.management import call_command
+
+    settings.BACKUP = settings.FLAVOUR.BACKUP
+    settings.BACKUP.mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y-%m-%d-%H%M%S")
+    database = settings.BACKUP / f"{prefix}-db-{stamp}.json.gz"
+    with gzip.open(database, "wt") as out:
+        call_command("dumpdata", exclude=["sessions"], stdout=out)
+    (settings.BACKUP / f"{database.name}.metadata").write_text(
+        json.dumps(
+            {
+                "engine": settings.DATABASES["default"]["ENGINE"],
+                "connector": "dbbackup.db.django.DjangoConnector",
+                "version": settings.APP_VERSION,
+                "django": django.get_version(),
+            }
+        )
+    )
+    media = settings.BACKUP / f"{prefix}-media-{stamp}.tar.gz"
+    with tarfile.open(media, "w:gz") as out:
+        out.add(settings.MEDIA_ROOT, arcname=".")
+    return database, media
