@@ -157,27 +157,21 @@ fn choose_profile(project: &Project, profiles: &[Profile], wanted: Option<&str>)
         .ok_or_else(|| Error::usage("no-profile", "there is no generic profile"))
 }
 
-/// Whether a service holds a PostgreSQL server.
-fn is_postgres(s: &Service) -> bool {
+/// Whether a service runs an image of a PostgreSQL server.
+fn has_postgres_image(s: &Service) -> bool {
     let (_, last) = last_component(&s.image);
-    let known = [
-        "postgres",
-        "postgresql",
-        "postgis",
-        "pgvector",
-        "timescaledb",
-        "timescaledb-ha",
-        "pgautoupgrade",
-        "vectorchord",
-    ];
-    // `postgres-exporter` and the like are clients; a server has its data mounted or its password set.
+    let known = ["postgis", "pgvector", "timescaledb", "timescaledb-ha", "pgautoupgrade", "vectorchord"];
+    // `postgres-exporter` and the like are clients.
     known.contains(&last.as_str())
-        || (last.starts_with("postgres")
-            && !last.contains("exporter")
-            && !last.contains("backup")
-            && s.mounts.iter().any(|m| m.target.starts_with("/var/lib/postgresql")))
-        || (s.mounts.iter().any(|m| m.target.starts_with("/var/lib/postgresql"))
-            && s.environment.keys().any(|k| k.starts_with("POSTGRES_")))
+        || (last.starts_with("postgres") && !["exporter", "backup"].iter().any(|w| last.contains(w)))
+}
+
+/// Whether a service keeps data where PostgreSQL does, or is set up as the image's entrypoint wants it.
+fn looks_like_server(s: &Service) -> bool {
+    s.mounts.iter().any(|m| m.target.starts_with("/var/lib/postgresql"))
+        || ["POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE", "POSTGRES_HOST_AUTH_METHOD", "PGDATA"]
+            .iter()
+            .any(|v| s.environment.contains_key(*v))
 }
 
 fn choose_database(project: &Project, profile: &Profile, wanted: Option<&str>) -> Result<Service> {
@@ -188,7 +182,17 @@ fn choose_database(project: &Project, profile: &Profile, wanted: Option<&str>) -
                 .help(format!("its services: {}", known.join(", ")))
         });
     }
-    let found: Vec<&Service> = project.services.values().filter(|s| is_postgres(s)).collect();
+    // An application may run a client from the same image (a backup job, psql in a loop): of services with the
+    // image, those that look like a server are meant; where none does, the image alone decides.
+    let server = |s: &&Service| has_postgres_image(s) && looks_like_server(s);
+    let mut found: Vec<&Service> = project.services.values().filter(server).collect();
+    if found.is_empty() {
+        found = project.services.values().filter(|s| has_postgres_image(s)).collect();
+    }
+    if found.is_empty() {
+        let mounts = |s: &&Service| s.mounts.iter().any(|m| m.target.starts_with("/var/lib/postgresql"));
+        found = project.services.values().filter(mounts).collect();
+    }
     match found.as_slice() {
         [] => Err(Error::refused(
             "no-postgresql",

@@ -129,6 +129,8 @@ pub struct RunSpec {
     pub interactive: bool,
     /// Detached; otherwise in the foreground and removed at its end.
     pub detach: bool,
+    /// Removed at its end even when detached.
+    pub remove: bool,
     /// Size of /dev/shm in bytes, where the service set one.
     pub shm_size_bytes: Option<u64>,
     /// Turns SELinux confinement off for this container, so that it may enter a directory without relabelling
@@ -141,7 +143,12 @@ impl RunSpec {
     #[must_use]
     pub fn cmd(&self) -> Cmd {
         let mut c = Cmd::new("docker").arg("run");
-        c = if self.detach { c.arg("-d") } else { c.arg("--rm") };
+        if self.detach {
+            c = c.arg("-d");
+        }
+        if !self.detach || self.remove {
+            c = c.arg("--rm");
+        }
         c = c.args([
             "--pull",
             "never",

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::data;
 use super::project::ProjectRef;
-use crate::engine::postgres::session::{Connector, StreamConnector};
+use crate::engine::postgres::session::{Connector, Session, StreamConnector};
 use crate::error::{Error, Result};
 use crate::exec::Cmd;
 use crate::host::docker::{Docker, LABEL_RUN, MountArg, RunSpec};
@@ -87,10 +87,120 @@ impl ComposeHost {
             })
     }
 
-    fn carrier(container: &str, host: &str) -> Cmd {
-        // bash opens the connection itself, so the image needs no client at all; `cat` is in every image.
-        let script = format!("exec 3<>/dev/tcp/{host}/5432 || exit 1; cat <&3 & exec cat >&3");
-        Cmd::new("docker").args(["exec", "-i", container, "bash", "-c", &script])
+    /// A helper container in the network of `server`, through which connections to it are carried; made when
+    /// it is not there. `life_s` bounds how long it may outlive a process that was killed.
+    ///
+    /// Nothing is ever run by `docker exec` in the server's own container: a process that is orphaned there
+    /// becomes a child of process 1, the postmaster, and when it dies of a signal the postmaster takes it for a
+    /// crashed backend and restarts every connection.
+    fn relay(&self, name: &str, server: &str, life_s: &str) -> Result<()> {
+        let Some(target) = self.docker.container(server)? else {
+            return Err(Error::failed("server-gone", format!("the container {server} is gone")).retryable());
+        };
+        let network = format!("container:{}", target["Id"].as_str().unwrap_or_default());
+        if let Some(c) = self.docker.container(name)? {
+            if c["State"]["Running"] == true && c["HostConfig"]["NetworkMode"] == network.as_str() {
+                return Ok(());
+            }
+            self.docker.remove_container(name)?;
+        }
+        let spec = RunSpec {
+            image: target["Image"].as_str().unwrap_or_default().to_owned(),
+            name: name.to_owned(),
+            entrypoint: Some("bash".to_owned()),
+            // bash as process 1 reaps what connections leave behind.
+            args: vec!["-c".to_owned(), format!("trap exit TERM; sleep {life_s} & wait")],
+            network,
+            run: self.run.clone(),
+            labels: vec![
+                ("repot.role".to_owned(), "helper".to_owned()),
+                ("repot.project".to_owned(), self.at.name.clone()),
+            ],
+            detach: true,
+            remove: true,
+            ..RunSpec::default()
+        };
+        let out = spec.cmd().uninterruptible().output()?;
+        if out.ok() {
+            return Ok(());
+        }
+        Err(Error::failed("relay", format!("no helper container can be started beside {server}"))
+            .why(crate::exec::last_lines(&out.stderr, 3))
+            .retryable())
+    }
+
+    /// Carries one connection: bash opens it itself, so the image needs no client at all, and `cat` is in every
+    /// image.
+    fn carrier(relay: &str, host: &str) -> Cmd {
+        let script = format!("exec 3<>/dev/tcp/{host}/5432 || exit 1; cat <&3 & cat >&3; kill $!");
+        Cmd::new("docker").args(["exec", "-i", relay, "bash", "-c", &script])
+    }
+
+    /// A relay beside the service's container, removed when the connector is.
+    fn service_relay(&self) -> Result<Guard> {
+        let container = self.database_container()?;
+        let name = format!("repot-{}-{}-relay-{:x}", self.at.name, self.run, unique());
+        self.relay(&name, &container, "3600")?;
+        Ok(Guard { docker: self.docker.clone(), name })
+    }
+}
+
+/// Removes a container when it is dropped.
+#[derive(Debug)]
+struct Guard {
+    docker: Docker,
+    name: String,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It has an end of its own, so a failure here is not for ever.
+        let _ = self.docker.remove_container(&self.name);
+    }
+}
+
+/// Different at every call, in every process.
+fn unique() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    (u64::from(std::process::id()) << 16) + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+/// A connector to an own server: makes its relay when the first connection needs it.
+struct OwnServer {
+    host: ComposeHost,
+    role: Role,
+    inner: StreamConnector,
+}
+
+impl Connector for OwnServer {
+    fn connect(&self, database: &str) -> Result<Session> {
+        let server = self.host.server_name(self.role);
+        self.host.relay(&format!("{server}-relay"), &server, "infinity")?;
+        self.inner.connect(database)
+    }
+    fn home_database(&self) -> &str {
+        self.inner.home_database()
+    }
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+/// A connector to the service, with the relay that it needs.
+struct ServiceServer {
+    inner: StreamConnector,
+    _relay: Guard,
+}
+
+impl Connector for ServiceServer {
+    fn connect(&self, database: &str) -> Result<Session> {
+        self.inner.connect(database)
+    }
+    fn home_database(&self) -> &str {
+        self.inner.home_database()
+    }
+    fn describe(&self) -> String {
+        self.inner.describe()
     }
 }
 
@@ -421,6 +531,7 @@ impl Host for ComposeHost {
 
     fn stop_server(&self, role: Role) -> Result<()> {
         let name = self.server_name(role);
+        self.docker.remove_container(&format!("{name}-relay"))?;
         let Some(c) = self.docker.container(&name)? else { return Ok(()) };
         if c["State"]["Running"] == true {
             self.docker.stop(&name, SERVER_STOP_S)?;
@@ -429,13 +540,14 @@ impl Host for ComposeHost {
     }
 
     fn server_connector(&self, role: Role, superuser: &str) -> Box<dyn Connector> {
-        Box::new(StreamConnector {
-            carrier: Self::carrier(&self.server_name(role), "127.0.0.1"),
+        let inner = StreamConnector {
+            carrier: Self::carrier(&format!("{}-relay", self.server_name(role)), "127.0.0.1"),
             user: superuser.to_owned(),
             password: None,
             home: "postgres".to_owned(),
             label: format!("the {} server", role.name()),
-        })
+        };
+        Box::new(OwnServer { host: self.clone(), role, inner })
     }
 
     fn client(
@@ -473,22 +585,23 @@ impl Host for ComposeHost {
         password: Option<&str>,
         database: &str,
     ) -> Result<Box<dyn Connector>> {
-        let container = self.database_container()?;
-        Ok(Box::new(StreamConnector {
-            carrier: Self::carrier(&container, "127.0.0.1"),
+        let relay = self.service_relay()?;
+        let inner = StreamConnector {
+            carrier: Self::carrier(&relay.name, "127.0.0.1"),
             user: user.to_owned(),
             password: password.map(SecretString::from),
             home: database.to_owned(),
             label: format!("the service {}", self.service),
-        }))
+        };
+        Ok(Box::new(ServiceServer { inner, _relay: relay }))
     }
 
     fn login_as_application(&self, _image: &str, user: &str, password: &str, database: &str) -> Result<()> {
-        let container = self.database_container()?;
+        let relay = self.service_relay()?;
         // Through the container's own network address rather than loopback: the pg_hba.conf line that the
         // application's connections meet, not the one that trusts everybody inside the container.
         let connector = StreamConnector {
-            carrier: Self::carrier(&container, "$(hostname -i | cut -d' ' -f1)"),
+            carrier: Self::carrier(&relay.name, "$(hostname -i | cut -d' ' -f1)"),
             user: user.to_owned(),
             password: Some(SecretString::from(password)),
             home: database.to_owned(),

@@ -99,3 +99,25 @@ pub fn check_facts(
 ) -> crate::Result<Vec<Finding>> {
     Ok(Vec::new())
 }
+
+/// temporary
+pub fn check(
+    d: &crate::app::detect::Deployment,
+    r: &Request,
+    _o: &dyn crate::progress::Observer,
+) -> crate::Result<CheckReport> {
+    let reference = crate::host::compose::edit::ImageRef::parse(&d.database.image)?;
+    Ok(CheckReport {
+        source_major: d.source_major(),
+        target: r.to.filter(|t| Some(*t) != d.source_major()).map(|major| Target {
+            major,
+            image: crate::app::detect::with_major(&reference, major),
+            present: true,
+        }),
+        ..CheckReport::default()
+    })
+}
+/// temporary
+pub fn render(r: &CheckReport, _d: &crate::app::detect::Deployment) -> String {
+    format!("{r:#?}")
+}

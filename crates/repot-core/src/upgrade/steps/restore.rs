@@ -125,7 +125,7 @@ fn create_database(
             env,
         )
     };
-    let listing = read_head(&client(&["--list"], &[]), dir, entry)?;
+    let listing = read_head(&client(&["--list", "--create"], &[]), dir, entry)?;
     let wanted: Vec<&str> = listing.lines().filter(|l| is_database_entry(l)).collect();
     if wanted.is_empty() {
         return Err(Error::failed(
