@@ -280,15 +280,20 @@ impl Workspace {
             .rev()
             .filter(|s| !matches!(s.state, StepState::Pending | StepState::Undone))
             .collect();
-        let total = todo.len();
-        for (i, record) in todo.into_iter().enumerate() {
+        let total = todo.iter().filter(|s| steps::has_undo(s.step)).count();
+        let mut number = 0;
+        for record in todo {
             let step = record.step;
-            observer.event(Event::StepStarted {
-                number: i + 1,
-                total,
-                title: step.title().to_owned(),
-                undo: true,
-            });
+            let shown = steps::has_undo(step);
+            if shown {
+                number += 1;
+                observer.event(Event::StepStarted {
+                    number,
+                    total,
+                    title: step.title().to_owned(),
+                    undo: true,
+                });
+            }
             let started = Instant::now();
             let cx =
                 Context { run: &run, host: host.as_ref(), observer, files: &files, attempt: 1, keep_new };

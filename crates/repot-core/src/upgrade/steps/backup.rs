@@ -126,14 +126,7 @@ pub(super) fn back_up(cx: &Context) -> Result<Value> {
 }
 
 fn client_version(cx: &Context) -> Result<String> {
-    let cmd = cx.host.client(
-        Role::Old,
-        cx.plan().client_image(),
-        "postgres",
-        "pg_dump",
-        &["--version".to_owned()],
-        &[],
-    );
+    let cmd = cx.host.client(Role::Old, "postgres", "pg_dump", &["--version".to_owned()], &[])?;
     Ok(cmd.run()?.text())
 }
 
@@ -144,7 +137,6 @@ fn dump_all(
     count: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<FileEntry>> {
     let plan = cx.plan();
-    let image = plan.client_image();
     let mut files = Vec::new();
     let globals = vec!["--globals-only".to_owned()];
     files.push(dump_one(
@@ -154,7 +146,7 @@ fn dump_all(
         FileKind::Globals,
         None,
         &mut |sink| {
-            let cmd = cx.host.client(Role::Old, image, &facts.superuser, "pg_dumpall", &globals, &[]);
+            let cmd = cx.host.client(Role::Old, &facts.superuser, "pg_dumpall", &globals, &[])?;
             checked(&cmd, sink)
         },
         count,
@@ -172,12 +164,11 @@ fn dump_all(
                     let args = ["--format=custom", compress, "--no-password", "--verbose"].map(str::to_owned);
                     let cmd = cx.host.client(
                         Role::Old,
-                        image,
                         &facts.superuser,
                         "pg_dump",
                         &args,
                         &[("PGDATABASE".to_owned(), db.name.clone())],
-                    );
+                    )?;
                     checked(&cmd, sink)
                 };
                 match run("--compress=zstd:1", sink) {
