@@ -1,4 +1,5 @@
 //! PostgreSQL.
 
-pub mod session;
 pub mod facts;
+pub mod session;
+pub mod settings;
