@@ -5,5 +5,6 @@ pub mod engine;
 pub mod error;
 pub mod exec;
 pub mod interrupt;
+pub mod verify;
 
 pub use error::{Error, Kind, Result};
