@@ -180,8 +180,8 @@ CREATE VIEW app.laterals AS SELECT p.id, l.c FROM app.parent p, LATERAL (SELECT 
 CREATE VIEW app.checked AS SELECT id, kind FROM app.parent WHERE id > 0 WITH CASCADED CHECK OPTION;
 CREATE VIEW app.dates AS SELECT extract(year FROM made) AS y, date_trunc('day', made) AS d, made AT TIME ZONE 'UTC' AS u, made::date + interval '1 day' AS n,
   CASE WHEN kind = 'a' THEN 'x' ELSE coalesce(label, 'none') END AS c, substring(kind FROM 1 FOR 2) AS s, trim(both FROM kind) AS tr, position('a' IN kind) AS po,
-  overlay(kind PLACING 'z' FROM 1) AS ov, kind LIKE 'a%' AS li, kind SIMILAR TO '(a|b)' AS si, ROW(id, kind) AS r, ARRAY[id, qty] AS ar, id IS DISTINCT FROM qty AS dis,
-  price BETWEEN 1 AND 2 AS be, kind COLLATE "C" AS co, (during).* IS NULL AS nu, label IS NOT NULL AS nn, current_date AS cd, nullif(id, 1) AS ni, greatest(id, 2) AS gr FROM app.parent;
+  overlay(kind PLACING 'z' FROM 1) AS ov, kind LIKE 'a%' AS li, kind SIMILAR TO '(a|b)' AS si, ROW(id, kind)::app.pair AS r, ARRAY[id, qty] AS ar, id IS DISTINCT FROM qty AS dis,
+  price BETWEEN 1 AND 2 AS be, kind COLLATE "C" AS co, during IS NULL AS nu, label IS NOT NULL AS nn, current_date AS cd, nullif(id, 1) AS ni, greatest(id, 2) AS gr FROM app.parent;
 ALTER VIEW app.one ALTER COLUMN more SET DEFAULT 3;
 CREATE MATERIALIZED VIEW app.mat AS SELECT kind, count(*) AS n, sum(price) FROM app.parent GROUP BY kind;
 CREATE UNIQUE INDEX mat_kind ON app.mat (kind);

@@ -121,15 +121,15 @@ fn default_privileges() -> String {
 }
 
 /// What was granted or revoked on objects of the system and of extensions, beyond what they came with; a dump
-/// carries these too. Only the difference is told: what they come with is their version's business.
+/// carries these too. Only the difference is told: what they come with is their version's business. Not those of
+/// `information_schema`, which no dump carries and whose first state no catalog keeps.
 fn changed_privileges() -> String {
     let on = |kind: &str, class: &str, name: &str, acl: &str, owner: &str, letter: &str, from: &str| {
         format!(
             "SELECT '{kind}' AS kind, {name} AS name, coalesce(o.{acl}, acldefault({letter}, o.{owner})) AS now, \
-               coalesce(i.initprivs, acldefault({letter}, o.{owner})) AS initially \
+               coalesce(i.initprivs, acldefault({letter}, o.{owner})) AS at_first \
              FROM {from} LEFT JOIN pg_init_privs i ON i.classoid = '{class}'::regclass AND i.objoid = o.oid AND i.objsubid = 0 \
-             WHERE (NOT {} OR NOT {}) AND (o.{acl} IS NOT NULL OR i.initprivs IS NOT NULL)",
-            user_schema("n"),
+             WHERE (n.nspname = 'pg_catalog' OR NOT {}) AND (o.{acl} IS NOT NULL OR i.initprivs IS NOT NULL)",
             no_extension(class, "o.oid"),
         )
     };
@@ -152,7 +152,7 @@ fn changed_privileges() -> String {
         "'f'",
         "pg_proc o JOIN pg_namespace n ON n.oid = o.pronamespace",
     );
-    let mut schemas = on(
+    let schemas = on(
         "schema",
         "pg_namespace",
         "quote_ident(o.nspname)",
@@ -161,8 +161,6 @@ fn changed_privileges() -> String {
         "'n'",
         "pg_namespace o JOIN pg_namespace n ON n.oid = o.oid",
     );
-    // Temporary and toast schemas are the server's own, made as they are needed.
-    schemas.push_str(" AND o.nspname !~ '^pg_(temp|toast)'");
     let minus = |a: &str, b: &str, label: &str| {
         format!(
             "SELECT kind, name, '{label} ' || CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident({}) END || ' ' || \
@@ -177,8 +175,8 @@ fn changed_privileges() -> String {
         ", objects AS ({tables} UNION ALL {functions} UNION ALL {schemas}) \
          SELECT 'changed privileges', kind || ' ' || name, string_agg(line, E'\\n' ORDER BY line COLLATE \"C\") \
          FROM ({} UNION ALL {}) AS lines GROUP BY kind, name",
-        minus("now", "initially", "granted:"),
-        minus("initially", "now", "revoked:"),
+        minus("now", "at_first", "granted:"),
+        minus("at_first", "now", "revoked:"),
     )
 }
 

@@ -74,14 +74,14 @@ fn aggregates() -> String {
     format!(
         "SELECT 'aggregate', {ROUTINE}, concat_ws(E'\\n', 'owner: ' || {}, \
            'arguments: ' || pg_get_function_arguments(p.oid), 'returns: ' || pg_get_function_result(p.oid), \
-           'kind: ' || a.aggkind, {functions}, \
+           'kind: ' || a.aggkind::text, {functions}, \
            CASE WHEN a.aggfinalextra THEN 'final extra' END, CASE WHEN a.aggmfinalextra THEN 'moving final extra' END, \
-           'final modify: ' || a.aggfinalmodify || a.aggmfinalmodify, \
+           'final modify: ' || a.aggfinalmodify::text || a.aggmfinalmodify::text, \
            CASE WHEN a.aggsortop <> 0 THEN 'sort operator: ' || a.aggsortop::regoperator END, \
            'state: ' || format_type(a.aggtranstype, NULL) || ' ' || a.aggtransspace, \
            CASE WHEN a.aggmtranstype <> 0 THEN 'moving state: ' || format_type(a.aggmtranstype, NULL) || ' ' || a.aggmtransspace END, \
            'initial: ' || a.agginitval, 'moving initial: ' || a.aggminitval, \
-           'parallel: ' || p.proparallel, {}) \
+           'parallel: ' || p.proparallel::text, {}) \
          FROM pg_aggregate a JOIN pg_proc p ON p.oid = a.aggfnoid JOIN pg_namespace n ON n.oid = p.pronamespace \
          WHERE {} AND {}",
         role("p.proowner"),
@@ -149,7 +149,7 @@ fn operator_classes() -> String {
 fn casts() -> String {
     format!(
         "SELECT 'cast', format('%s as %s', format_type(c.castsource, NULL), format_type(c.casttarget, NULL)), \
-           concat_ws(E'\\n', 'context: ' || c.castcontext, 'method: ' || c.castmethod, \
+           concat_ws(E'\\n', 'context: ' || c.castcontext::text, 'method: ' || c.castmethod::text, \
              CASE WHEN c.castfunc <> 0 THEN 'function: ' || c.castfunc::regprocedure END) \
          FROM pg_cast c WHERE c.oid >= {FIRST_USER_OID} AND {} \
          AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass AND d.objid = c.oid \
@@ -158,11 +158,12 @@ fn casts() -> String {
     )
 }
 
+/// The function by name only: 14 gave the system's own another argument.
 fn conversions() -> String {
     format!(
         "SELECT 'conversion', format('%I.%I', n.nspname, c.conname), concat_ws(E'\\n', 'owner: ' || {}, \
            format('%s to %s', pg_encoding_to_char(c.conforencoding), pg_encoding_to_char(c.contoencoding)), \
-           'function: ' || c.conproc::oid::regprocedure, CASE WHEN c.condefault THEN 'default' END) \
+           'function: ' || c.conproc, CASE WHEN c.condefault THEN 'default' END) \
          FROM pg_conversion c JOIN pg_namespace n ON n.oid = c.connamespace WHERE {} AND {}",
         role("c.conowner"),
         user_schema("n"),
@@ -196,7 +197,7 @@ fn transforms() -> String {
 
 fn access_methods() -> String {
     format!(
-        "SELECT 'access method', quote_ident(a.amname), concat_ws(E'\\n', 'type: ' || a.amtype, \
+        "SELECT 'access method', quote_ident(a.amname), concat_ws(E'\\n', 'type: ' || a.amtype::text, \
            'handler: ' || a.amhandler::oid::regprocedure) \
          FROM pg_am a WHERE a.oid >= {FIRST_USER_OID} AND {}",
         no_extension("pg_am", "a.oid"),

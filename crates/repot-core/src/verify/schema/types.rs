@@ -103,8 +103,8 @@ fn bases() -> String {
         "(t.typtype = 'b' AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid) OR t.typtype = 'p')",
         &format!(
             "{functions}, 'length: ' || t.typlen, CASE WHEN t.typbyval THEN 'by value' END, \
-             'alignment: ' || t.typalign, 'storage: ' || t.typstorage, 'category: ' || t.typcategory, \
-             CASE WHEN t.typispreferred THEN 'preferred' END, 'delimiter: ' || t.typdelim, 'default: ' || t.typdefault, \
+             'alignment: ' || t.typalign::text, 'storage: ' || t.typstorage::text, 'category: ' || t.typcategory::text, \
+             CASE WHEN t.typispreferred THEN 'preferred' END, 'delimiter: ' || t.typdelim::text, 'default: ' || t.typdefault, \
              CASE WHEN t.typelem <> 0 THEN 'element: ' || format_type(t.typelem, NULL) END, \
              CASE WHEN t.typcollation <> 0 THEN 'collatable' END"
         ),
@@ -124,7 +124,7 @@ fn collations(version: u32) -> String {
     let rules = if version >= 160_000 { "'rules: ' || c.collicurules" } else { "NULL" };
     format!(
         "SELECT 'collation', format('%I.%I', n.nspname, c.collname), concat_ws(E'\\n', 'owner: ' || {}, \
-           'provider: ' || c.collprovider, \
+           'provider: ' || c.collprovider::text, \
            'locale: ' || CASE c.collprovider WHEN 'i' THEN replace({locale}, '_', '-') ELSE {locale} END, {ctype}, \
            CASE WHEN NOT c.collisdeterministic THEN 'not deterministic' END, {rules}) \
          FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE {} AND {}",
