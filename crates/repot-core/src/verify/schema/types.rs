@@ -184,3 +184,4 @@ fn templates() -> String {
         no_extension("pg_ts_template", "t.oid"),
     )
 }
+
