@@ -7,12 +7,9 @@ pub mod error;
 pub mod exec;
 pub mod host;
 pub mod interrupt;
-<<<<<<< HEAD
 pub mod journal;
 pub mod progress;
 pub mod upgrade;
-=======
->>>>>>> verify
 pub mod verify;
 
 pub use error::{Error, Kind, Result};

@@ -76,9 +76,14 @@ fn push(rows: Vec<crate::engine::postgres::session::Row>, kind: &str, into: &mut
 }
 
 /// Every database with whether it can be connected to.
-pub(super) fn databases(session: &Session, version: u32) -> Result<BTreeMap<String, (DatabaseFingerprint, bool)>> {
+pub(super) fn databases(
+    session: &Session,
+    version: u32,
+) -> Result<BTreeMap<String, (DatabaseFingerprint, bool)>> {
     let provider = match version {
-        170_000.. => "CASE d.datlocprovider WHEN 'i' THEN 'icu ' || d.datlocale WHEN 'b' THEN 'builtin ' || d.datlocale ELSE 'libc' END",
+        170_000.. => {
+            "CASE d.datlocprovider WHEN 'i' THEN 'icu ' || d.datlocale WHEN 'b' THEN 'builtin ' || d.datlocale ELSE 'libc' END"
+        }
         150_000.. => "CASE d.datlocprovider WHEN 'i' THEN 'icu ' || d.daticulocale ELSE 'libc' END",
         _ => "'libc'",
     };

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::fingerprint::{
-    ClusterFingerprint, DatabaseFingerprint, LargeObjects, SchemaObject, SequenceFingerprint, TableFingerprint,
+    ClusterFingerprint, DatabaseFingerprint, LargeObjects, SchemaObject, SequenceFingerprint,
+    TableFingerprint,
 };
 use super::schema::compared_from;
 
@@ -77,7 +78,9 @@ pub fn compare(old: &ClusterFingerprint, new: &ClusterFingerprint) -> Comparison
         c.objects(&old.memberships, &new.memberships);
         c.objects(&old.tablespaces, &new.tablespaces);
     } else {
-        c.out.notes.push("roles, memberships and tablespaces were not compared: that takes a superuser".into());
+        c.out
+            .notes
+            .push("roles, memberships and tablespaces were not compared: that takes a superuser".into());
     }
     for name in old.databases.keys().chain(new.databases.keys()).collect::<BTreeSet<_>>() {
         c.database.clone_from(name);
@@ -195,7 +198,9 @@ impl Comparer {
                 (Some((v, s)), Some((w, t))) => {
                     self.property(&format!("extension {name}"), "schema", s, t);
                     if v != w {
-                        self.out.notes.push(format!("extension {name} is {v} on the old side and {w} on the new"));
+                        self.out
+                            .notes
+                            .push(format!("extension {name} is {v} on the old side and {w} on the new"));
                     }
                 }
                 (Some(_), None) => self.missing("extension", name, None),
@@ -206,7 +211,10 @@ impl Comparer {
 
     /// Compares objects by kind and name; returns those that are on one side only.
     fn objects(&mut self, old: &[SchemaObject], new: &[SchemaObject]) -> BTreeSet<String> {
-        fn by_name<'a>(all: &'a [SchemaObject], older: u32) -> BTreeMap<(&'a str, &'a str), &'a SchemaObject> {
+        fn by_name<'a>(
+            all: &'a [SchemaObject],
+            older: u32,
+        ) -> BTreeMap<(&'a str, &'a str), &'a SchemaObject> {
             all.iter()
                 .filter(|o| compared_from(&o.kind) <= older)
                 .map(|o| ((o.kind.as_str(), o.name.as_str()), o))
@@ -220,7 +228,13 @@ impl Comparer {
                 (Some(x), Some(y)) if x.digest == y.digest => {}
                 (Some(x), Some(y)) => {
                     let (old, new) = unlike(&x.definition, &y.definition);
-                    self.add("definition", &format!("{kind} {name}"), Some(old), Some(new), "is defined differently");
+                    self.add(
+                        "definition",
+                        &format!("{kind} {name}"),
+                        Some(old),
+                        Some(new),
+                        "is defined differently",
+                    );
                 }
                 (Some(x), None) if kind == "index" && x.definition.lines().any(|l| l == "invalid") => {
                     let note = format!(
@@ -270,7 +284,8 @@ impl Comparer {
             (format!("table {name}"), "content")
         };
         if old.method != new.method {
-            let what = "could not be compared: one of the two servers could not hold the text of its rows in memory";
+            let what =
+                "could not be compared: one of the two servers could not hold the text of its rows in memory";
             self.add("not-compared", &object, None, None, what);
         } else if old.rows != new.rows {
             let (a, b) = (old.rows.to_string(), new.rows.to_string());
@@ -283,7 +298,12 @@ impl Comparer {
         }
     }
 
-    fn sequences(&mut self, old: &[SequenceFingerprint], new: &[SequenceFingerprint], gone: &BTreeSet<String>) {
+    fn sequences(
+        &mut self,
+        old: &[SequenceFingerprint],
+        new: &[SequenceFingerprint],
+        gone: &BTreeSet<String>,
+    ) {
         let by_name = |all: &[SequenceFingerprint]| -> BTreeMap<String, SequenceFingerprint> {
             all.iter().map(|s| (quoted(&s.schema, &s.name), s.clone())).collect()
         };

@@ -184,4 +184,3 @@ fn templates() -> String {
         no_extension("pg_ts_template", "t.oid"),
     )
 }
-
