@@ -64,8 +64,14 @@ impl Server {
 
     /// Runs a script with psql, stopping at the first error.
     pub(crate) fn psql(&self, database: &str, script: &[u8]) -> String {
+        self.attempt(database, script).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// As [`Server::psql`], with what it complained of as an error.
+    pub(crate) fn attempt(&self, database: &str, script: &[u8]) -> Result<String, String> {
         let args = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h", "127.0.0.1", "-d", database];
-        feed(self.inside(&args), script)
+        let out = output(self.inside(&args), script)?;
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
     pub(crate) fn fingerprint(&self, databases: &[&str]) -> ClusterFingerprint {
@@ -91,7 +97,8 @@ impl Server {
         let globals = run(tool(&["pg_dumpall", "-h", "127.0.0.1", "-U", "postgres", "--globals-only"]));
         let globals: Vec<&str> = globals.lines().filter(|l| *l != "CREATE ROLE postgres;").collect();
         to.psql("postgres", globals.join("\n").as_bytes());
-        let dump = output(tool(&["pg_dump", "-h", "127.0.0.1", "-U", "postgres", "-Fc", "-d", database]), b"").stdout;
+        let dump = output(tool(&["pg_dump", "-h", "127.0.0.1", "-U", "postgres", "-Fc", "-d", database]), b"");
+        let dump = dump.unwrap_or_else(|e| panic!("{e}")).stdout;
         let args = ["pg_restore", "-U", "postgres", "-h", "127.0.0.1", "-C", "--exit-on-error", "-d", "postgres"];
         feed(to.inside(&args), &dump);
     }
@@ -108,10 +115,11 @@ fn run(cmd: Command) -> String {
 }
 
 fn feed(cmd: Command, input: &[u8]) -> String {
-    String::from_utf8_lossy(&output(cmd, input).stdout).into_owned()
+    let out = output(cmd, input).unwrap_or_else(|e| panic!("{e}"));
+    String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-fn output(mut cmd: Command, input: &[u8]) -> Output {
+fn output(mut cmd: Command, input: &[u8]) -> Result<Output, String> {
     let mut child =
         cmd.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("docker is installed");
     let mut stdin = child.stdin.take().expect("piped");
@@ -121,6 +129,8 @@ fn output(mut cmd: Command, input: &[u8]) -> Output {
     });
     let out = child.wait_with_output().expect("docker ends");
     let _ = feeder.join();
-    assert!(out.status.success(), "{cmd:?} ended with {}: {}", out.status, String::from_utf8_lossy(&out.stderr));
-    out
+    if out.status.success() {
+        return Ok(out);
+    }
+    Err(format!("{cmd:?} ended with {}: {}", out.status, String::from_utf8_lossy(&out.stderr)))
 }
