@@ -249,8 +249,7 @@ impl Cmd {
                         asked = Some((Instant::now(), interrupt::check().expect_err("requested")));
                     } else if let Some(limit) = self.timeout.filter(|l| started.elapsed() > *l) {
                         signal_group(child.id(), rustix::process::Signal::TERM);
-                        let what =
-                            format!("`{}` did not finish within {} s", self.name(), limit.as_secs());
+                        let what = format!("`{}` did not finish within {} s", self.name(), limit.as_secs());
                         asked = Some((Instant::now(), Error::failed("timeout", what).retryable()));
                     }
                 }
@@ -357,10 +356,7 @@ fn feed(from: &mut (dyn Read + Send), mut to: impl Write) -> Result<()> {
     }
 }
 
-fn drain(
-    mut from: impl Read,
-    sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
-) -> Result<()> {
+fn drain(mut from: impl Read, sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send)) -> Result<()> {
     let mut buf = vec![0_u8; 256 * 1024];
     loop {
         match from.read(&mut buf) {
@@ -385,7 +381,8 @@ mod tests {
 
     #[test]
     fn output_keeps_streams_and_status_apart() {
-        let out = Cmd::new("sh").args(["-c", "cat; echo oops >&2; exit 3"]).stdin("hi").output().expect("runs");
+        let out =
+            Cmd::new("sh").args(["-c", "cat; echo oops >&2; exit 3"]).stdin("hi").output().expect("runs");
         assert_eq!((out.text().as_str(), out.stderr.trim(), out.status.code()), ("hi", "oops", Some(3)));
     }
 

@@ -7,7 +7,9 @@ pub mod error;
 pub mod exec;
 pub mod host;
 pub mod interrupt;
+pub mod journal;
 pub mod progress;
 pub mod upgrade;
+pub mod verify;
 
 pub use error::{Error, Kind, Result};

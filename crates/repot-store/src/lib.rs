@@ -1,1 +1,9 @@
-//! placeholder
+//! Backup sets: ordinary files in one directory, with a manifest that is written last.
+//!
+//! Invariant: a directory without `manifest.json` is an incomplete set, whatever else it holds.
+
+mod manifest;
+mod set;
+
+pub use manifest::{FileEntry, FileKind, MANIFEST_FORMAT, Manifest};
+pub use set::{Damage, FileWriter, MANIFEST_NAME, SetWriter, StoreError, open, verify};

@@ -1,1 +1,67 @@
-fn main(){}
+//! The command: arguments in, words out.
+
+mod cli;
+mod commands;
+mod config;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use repot_core::{Error, interrupt};
+
+fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
+    let cli = Cli::parse();
+    listen_for_signals();
+    let json = commands::wants_json(&cli.command);
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            if json {
+                terminal::out_json(&serde_json::json!({ "error": {
+                    "code": e.code, "message": e.what, "why": e.why, "help": e.help, "retryable": e.retryable,
+                    "exit_status": e.kind.exit_status(),
+                }}));
+            }
+            terminal::say(terminal::render_error(&e).trim_end());
+            ExitCode::from(e.kind.exit_status())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Check(a) => commands::check::run(&a),
+        Command::Upgrade(a) => commands::upgrade::run(&a),
+        Command::Status(a) => commands::status::run(&a),
+        Command::History(a) => commands::history::run(&a),
+        Command::Resume(a) => commands::resume::run(&a),
+        Command::Rollback(a) => commands::rollback::run(&a),
+        Command::Cleanup(a) => commands::cleanup::run(&a),
+        Command::Compare(a) => commands::compare::run(&a),
+        Command::Demo(a) => commands::demo::run(&a),
+        Command::Completions { shell } => {
+            commands::completions(shell);
+            Ok(())
+        }
+        Command::Man => commands::man(),
+    }
+}
+
+/// SIGINT, SIGTERM and SIGHUP ask for a stop at the next safe place; the journal makes any place safe, so that
+/// even a second, harder signal loses nothing.
+fn listen_for_signals() {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if !interrupt::requested() {
+                terminal::say("stopping at the next safe place ...");
+            }
+            interrupt::request();
+        }
+    });
+}

@@ -130,6 +130,7 @@ initialise() {
 # this server hashes it (md5 up to 13, scram-sha-256 from 14).
 allow_remote_clients() {
 	local method
+	[[ $1 == postgres ]] && shift
 	method=$(postgres -C password_encryption "$@")
 	{
 		echo
@@ -144,11 +145,15 @@ has_psql() {
 	command -v psql >/dev/null
 }
 
-run_sql() {
-	local -a database=()
-	if [[ -n ${POSTGRES_DB-} ]]; then database=(--dbname "$POSTGRES_DB"); fi
+# psql as the superuser over the socket. Not to the address of an application's
+# PGHOST: whatever answers there, it is not the server that is being made.
+superuser_psql() {
 	PGHOST='' PGHOSTADDR='' psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" \
-		--no-password --no-psqlrc "${database[@]}" "$@"
+		--no-password --no-psqlrc "$@"
+}
+
+run_sql() {
+	superuser_psql --dbname "$POSTGRES_DB" "$@"
 }
 
 # A server without psql (the stand-in for 12) makes its database in single-user mode.
@@ -161,10 +166,11 @@ create_database_without_psql() {
 create_database() {
 	local exists
 	exists=$(
-		POSTGRES_DB='' run_sql --dbname postgres --set db="$POSTGRES_DB" --tuples-only <<<"SELECT 1 FROM pg_database WHERE datname = :'db';"
+		superuser_psql --dbname postgres --set db="$POSTGRES_DB" --tuples-only \
+			<<<"SELECT 1 FROM pg_database WHERE datname = :'db';"
 	)
 	if [[ -z $exists ]]; then
-		POSTGRES_DB='' run_sql --dbname postgres --set db="$POSTGRES_DB" <<<'CREATE DATABASE :"db";'
+		superuser_psql --dbname postgres --set db="$POSTGRES_DB" <<<'CREATE DATABASE :"db";'
 	fi
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use crate::app::profile::Profile;
@@ -11,7 +11,7 @@ use crate::app::version::Version;
 use crate::error::{Error, Kind, Result};
 use crate::host::compose::edit::ImageRef;
 use crate::host::compose::host::{ComposeHost, ServiceExtras};
-use crate::host::compose::project::{locate, MountKind, Project, ProjectRef, Service};
+use crate::host::compose::project::{MountKind, Project, ProjectRef, Service, locate};
 use crate::host::docker::Docker;
 use crate::host::{DataLocation, DataState, Host, ServiceState, Store};
 
@@ -137,7 +137,8 @@ fn choose_profile(project: &Project, profiles: &[Profile], wanted: Option<&str>)
     if let Some(name) = wanted {
         return profiles.iter().find(|p| p.name == name).cloned().ok_or_else(|| {
             let known: Vec<&str> = profiles.iter().map(|p| p.name.as_str()).collect();
-            Error::usage("no-profile", format!("there is no profile called {name}")).help(format!("known: {}", known.join(", ")))
+            Error::usage("no-profile", format!("there is no profile called {name}"))
+                .help(format!("known: {}", known.join(", ")))
         });
     }
     let fits = |p: &Profile| {
@@ -156,16 +157,21 @@ fn choose_profile(project: &Project, profiles: &[Profile], wanted: Option<&str>)
         .ok_or_else(|| Error::usage("no-profile", "there is no generic profile"))
 }
 
-/// Whether a service holds a PostgreSQL server.
-fn is_postgres(s: &Service) -> bool {
+/// Whether a service runs an image of a PostgreSQL server.
+fn has_postgres_image(s: &Service) -> bool {
     let (_, last) = last_component(&s.image);
-    let known = ["postgres", "postgresql", "postgis", "pgvector", "timescaledb", "timescaledb-ha", "pgautoupgrade", "vectorchord"];
-    // `postgres-exporter` and the like are clients; a server has its data mounted or its password set.
+    let known = ["postgis", "pgvector", "timescaledb", "timescaledb-ha", "pgautoupgrade", "vectorchord"];
+    // `postgres-exporter` and the like are clients.
     known.contains(&last.as_str())
-        || (last.starts_with("postgres") && !last.contains("exporter") && !last.contains("backup")
-            && s.mounts.iter().any(|m| m.target.starts_with("/var/lib/postgresql")))
-        || (s.mounts.iter().any(|m| m.target.starts_with("/var/lib/postgresql"))
-            && s.environment.keys().any(|k| k.starts_with("POSTGRES_")))
+        || (last.starts_with("postgres") && !["exporter", "backup"].iter().any(|w| last.contains(w)))
+}
+
+/// Whether a service keeps data where PostgreSQL does, or is set up as the image's entrypoint wants it.
+fn looks_like_server(s: &Service) -> bool {
+    s.mounts.iter().any(|m| m.target.starts_with("/var/lib/postgresql"))
+        || ["POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE", "POSTGRES_HOST_AUTH_METHOD", "PGDATA"]
+            .iter()
+            .any(|v| s.environment.contains_key(*v))
 }
 
 fn choose_database(project: &Project, profile: &Profile, wanted: Option<&str>) -> Result<Service> {
@@ -176,17 +182,34 @@ fn choose_database(project: &Project, profile: &Profile, wanted: Option<&str>) -
                 .help(format!("its services: {}", known.join(", ")))
         });
     }
-    let found: Vec<&Service> = project.services.values().filter(|s| is_postgres(s)).collect();
+    // An application may run a client from the same image (a backup job, psql in a loop): of services with the
+    // image, those that look like a server are meant; where none does, the image alone decides.
+    let server = |s: &&Service| has_postgres_image(s) && looks_like_server(s);
+    let mut found: Vec<&Service> = project.services.values().filter(server).collect();
+    if found.is_empty() {
+        found = project.services.values().filter(|s| has_postgres_image(s)).collect();
+    }
+    if found.is_empty() {
+        let mounts = |s: &&Service| s.mounts.iter().any(|m| m.target.starts_with("/var/lib/postgresql"));
+        found = project.services.values().filter(mounts).collect();
+    }
     match found.as_slice() {
-        [] => Err(Error::refused("no-postgresql", format!("no service of the Compose project {} is a PostgreSQL server", project.at.name))
-            .help("if one is, name it with --service")),
+        [] => Err(Error::refused(
+            "no-postgresql",
+            format!("no service of the Compose project {} is a PostgreSQL server", project.at.name),
+        )
+        .help("if one is, name it with --service")),
         [one] => Ok((*one).clone()),
         many => {
-            let by_profile = profile.services.database.iter().find_map(|n| many.iter().find(|s| s.name == *n));
+            let by_profile =
+                profile.services.database.iter().find_map(|n| many.iter().find(|s| s.name == *n));
             by_profile.map(|s| (*s).clone()).ok_or_else(|| {
                 let names: Vec<&str> = many.iter().map(|s| s.name.as_str()).collect();
-                Error::usage("which-service", format!("there is more than one PostgreSQL service: {}", names.join(", ")))
-                    .help(format!("say which to upgrade, such as --service {}", names[0]))
+                Error::usage(
+                    "which-service",
+                    format!("there is more than one PostgreSQL service: {}", names.join(", ")),
+                )
+                .help(format!("say which to upgrade, such as --service {}", names[0]))
             })
         }
     }
@@ -195,7 +218,11 @@ fn choose_database(project: &Project, profile: &Profile, wanted: Option<&str>) -
 /// Default PGDATA and volume of the official image (docker-library/postgres: moved with 18).
 #[must_use]
 pub fn default_pgdata(major: u32) -> String {
-    if major >= 18 { format!("/var/lib/postgresql/{major}/docker") } else { "/var/lib/postgresql/data".to_owned() }
+    if major >= 18 {
+        format!("/var/lib/postgresql/{major}/docker")
+    } else {
+        "/var/lib/postgresql/data".to_owned()
+    }
 }
 
 fn locate_data(project: &Project, service: &Service, pgdata: &str) -> Result<(DataLocation, Option<String>)> {
@@ -211,17 +238,26 @@ fn locate_data(project: &Project, service: &Service, pgdata: &str) -> Result<(Da
                 .help("give it a named volume or a directory in the Compose file, move the data there, then try again")
         })?;
     if mount.read_only {
-        return Err(Error::refused("read-only", format!("the data of {} is mounted read-only", service.name)));
+        return Err(Error::refused(
+            "read-only",
+            format!("the data of {} is mounted read-only", service.name),
+        ));
     }
     let subdir = pgdata[mount.target.len()..].trim_matches('/').to_owned();
     let (store, key) = match mount.kind {
         MountKind::Bind => (Store::Bind(mount.source.trim_end_matches('/').to_owned()), None),
         MountKind::Volume if mount.source.is_empty() => {
-            return Err(Error::refused("no-data-mount", format!("the service {} keeps its data in an anonymous volume", service.name))
-                .help("give the volume a name in the Compose file first"));
+            return Err(Error::refused(
+                "no-data-mount",
+                format!("the service {} keeps its data in an anonymous volume", service.name),
+            )
+            .help("give the volume a name in the Compose file first"));
         }
         MountKind::Volume => {
-            let real = project.volumes.get(&mount.source).map_or_else(|| mount.source.clone(), |(real, _)| real.clone());
+            let real = project
+                .volumes
+                .get(&mount.source)
+                .map_or_else(|| mount.source.clone(), |(real, _)| real.clone());
             (Store::Volume(real), Some(mount.source.clone()))
         }
     };
@@ -230,8 +266,11 @@ fn locate_data(project: &Project, service: &Service, pgdata: &str) -> Result<(Da
 
 fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Service) -> Result<Deployment> {
     if service.built || service.image.is_empty() {
-        return Err(Error::refused("image-is-built", format!("the service {} is built from a Dockerfile, not taken from an image", service.name))
-            .help("change the FROM line of its Dockerfile by hand, or use the image itself, then try again"));
+        return Err(Error::refused(
+            "image-is-built",
+            format!("the service {} is built from a Dockerfile, not taken from an image", service.name),
+        )
+        .help("change the FROM line of its Dockerfile by hand, or use the image itself, then try again"));
     }
     let host = ComposeHost::new(project.at.clone(), "check", &service.name, ServiceExtras::default());
     let services = host.services()?;
@@ -268,7 +307,8 @@ fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Servic
 
     let mut first: Option<(DataLocation, Option<String>, DataState)> = None;
     let mut error = None;
-    let container_image = container.as_ref().and_then(|c| c["Image"].as_str().map(str::to_owned)).unwrap_or_default();
+    let container_image =
+        container.as_ref().and_then(|c| c["Image"].as_str().map(str::to_owned)).unwrap_or_default();
     let tags: Vec<String> = (crate::app::profile::OLDEST_MAJOR..=crate::app::profile::NEWEST_MAJOR)
         .rev()
         .map(|m| with_major(&reference, m))
@@ -308,35 +348,10 @@ fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Servic
         None => service.image.clone(),
     };
 
-    let env = |n: &str| service.environment.get(n).cloned().filter(|v| !v.is_empty());
-    let from_file = |n: &str| {
-        let path = env(&format!("{n}_FILE"))?;
-        let id = own.filter(|s| s.running)?.containers.first()?.clone();
-        let out = crate::exec::Cmd::new("docker").args(["exec", &id, "cat", &path]).output().ok()?;
-        out.ok().then(|| out.text())
-    };
-    let value = |n: &str| env(n).or_else(|| from_file(n));
-    let superuser = value("POSTGRES_USER").unwrap_or_else(|| "postgres".to_owned());
-    let name = value("POSTGRES_DB").unwrap_or_else(|| superuser.clone());
-    let password = value("POSTGRES_PASSWORD");
-
-    let application = profile
-        .services
-        .application
-        .iter()
-        .find(|n| project.services.contains_key(*n))
-        .cloned();
-    let setting = |names: &[String]| {
-        project
-            .services
-            .values()
-            .filter(|s| s.name != service.name)
-            .find_map(|s| names.iter().find_map(|n| s.environment.get(n).filter(|v| !v.is_empty()).cloned()))
-    };
-    let application_user = setting(&profile.database.user).unwrap_or_else(|| superuser.clone());
-    let application_password = setting(&profile.database.password)
-        .or_else(|| (application_user == superuser).then(|| password.clone()).flatten());
-    let name = setting(&profile.database.name).unwrap_or(name);
+    let application =
+        profile.services.application.iter().find(|n| project.services.contains_key(*n)).cloned();
+    let up = own.filter(|s| s.running).and_then(|s| s.containers.first());
+    let l = logins(&project, &profile, service, up.map(String::as_str));
 
     let extras = ServiceExtras {
         mounts: extra_mounts(&project, service, &data),
@@ -362,15 +377,100 @@ fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Servic
             pgdata_is_set: set.is_some(),
             state,
             running,
-            superuser,
-            password: password.map(SecretString::from),
-            name,
-            application_user,
-            application_password: application_password.map(SecretString::from),
+            superuser: l.superuser,
+            password: l.password,
+            name: l.database,
+            application_user: l.application_user,
+            application_password: l.application_password,
             extras,
         },
         resolved: project,
     })
+}
+
+/// Names and passwords, as the application keeps them; read anew whenever they are needed, never stored.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    superuser_password: Option<SecretString>,
+    application_password: Option<SecretString>,
+}
+
+impl Credentials {
+    /// POSTGRES_PASSWORD.
+    #[must_use]
+    pub fn superuser_password(&self) -> Option<&str> {
+        self.superuser_password.as_ref().map(ExposeSecret::expose_secret)
+    }
+    /// The application role's.
+    #[must_use]
+    pub fn application_password(&self) -> Option<&str> {
+        self.application_password.as_ref().map(ExposeSecret::expose_secret)
+    }
+}
+
+/// Looks again at a deployment whose project, profile and database service are known already.
+pub fn detect_again(at: &ProjectRef, profile: &Profile, service: &str) -> Result<Deployment> {
+    let project = at.load()?;
+    let Some(s) = project.services.get(service).cloned() else {
+        let what = format!("the Compose project has no service {service} any more");
+        return Err(Error::failed("no-service", what));
+    };
+    inspect(&Docker, project, profile.clone(), &s)
+}
+
+/// Reads the passwords of a project again.
+pub fn credentials(at: &ProjectRef, profile: &Profile, service: &str) -> Result<Credentials> {
+    let project = at.load()?;
+    let Some(s) = project.services.get(service) else {
+        return Err(Error::failed(
+            "no-service",
+            format!("the Compose project has no service {service} any more"),
+        ));
+    };
+    let host = ComposeHost::new(at.clone(), "check", service, ServiceExtras::default());
+    let container = host.services()?.into_iter().find(|o| o.service == service && o.running);
+    let container = container.and_then(|o| o.containers.into_iter().next());
+    let l = logins(&project, profile, s, container.as_deref());
+    Ok(Credentials { superuser_password: l.password, application_password: l.application_password })
+}
+
+/// Who logs in, by the Compose files.
+struct Logins {
+    superuser: String,
+    password: Option<SecretString>,
+    database: String,
+    application_user: String,
+    application_password: Option<SecretString>,
+}
+
+fn logins(project: &Project, profile: &Profile, service: &Service, container: Option<&str>) -> Logins {
+    let env = |n: &str| service.environment.get(n).cloned().filter(|v| !v.is_empty());
+    let from_file = |n: &str| {
+        let path = env(&format!("{n}_FILE"))?;
+        let out = crate::exec::Cmd::new("docker").args(["exec", container?, "cat", &path]).output().ok()?;
+        out.ok().then(|| out.text())
+    };
+    let value = |n: &str| env(n).or_else(|| from_file(n));
+    let superuser = value("POSTGRES_USER").unwrap_or_else(|| "postgres".to_owned());
+    let password = value("POSTGRES_PASSWORD");
+    let setting =
+        |names: &[String]| {
+            project.services.values().filter(|s| s.name != service.name).find_map(|s| {
+                names.iter().find_map(|n| s.environment.get(n).filter(|v| !v.is_empty()).cloned())
+            })
+        };
+    let application_user = setting(&profile.database.user).unwrap_or_else(|| superuser.clone());
+    let application_password = setting(&profile.database.password)
+        .or_else(|| (application_user == superuser).then(|| password.clone()).flatten());
+    let database =
+        setting(&profile.database.name).or_else(|| value("POSTGRES_DB")).unwrap_or_else(|| superuser.clone());
+    Logins {
+        superuser,
+        password: password.map(SecretString::from),
+        database,
+        application_user,
+        application_password: application_password.map(SecretString::from),
+    }
 }
 
 /// Mounts of the service that its server may read (a configuration file, certificates): not the data, not the
@@ -379,11 +479,17 @@ fn extra_mounts(project: &Project, service: &Service, data: &DataLocation) -> Ve
     service
         .mounts
         .iter()
-        .filter(|m| m.target != data.target && !m.target.starts_with("/docker-entrypoint-initdb.d") && !m.target.contains("/run/postgresql"))
+        .filter(|m| {
+            m.target != data.target
+                && !m.target.starts_with("/docker-entrypoint-initdb.d")
+                && !m.target.contains("/run/postgresql")
+        })
         .map(|m| {
             let source = match m.kind {
                 MountKind::Bind => m.source.clone(),
-                MountKind::Volume => project.volumes.get(&m.source).map_or_else(|| m.source.clone(), |(r, _)| r.clone()),
+                MountKind::Volume => {
+                    project.volumes.get(&m.source).map_or_else(|| m.source.clone(), |(r, _)| r.clone())
+                }
             };
             (source, m.target.clone())
         })
@@ -438,7 +544,8 @@ fn application_version(docker: &Docker, project: &Project, profile: &Profile) ->
             return Ok(Some(v.to_string()));
         }
         if let Some(i) = docker.image(&s.image)?
-            && let Some(v) = i.config.labels.get("org.opencontainers.image.version").and_then(|v| Version::parse(v))
+            && let Some(v) =
+                i.config.labels.get("org.opencontainers.image.version").and_then(|v| Version::parse(v))
         {
             return Ok(Some(v.to_string()));
         }
@@ -462,7 +569,10 @@ mod tests {
             ("postgres:13", "postgres:17"),
             ("postgres:13.4-alpine3.18", "postgres:17-alpine"),
             ("postgres:13-bullseye", "postgres:17"),
-            ("postgres:13@sha256:0123456789012345678901234567890123456789012345678901234567890123", "postgres:17"),
+            (
+                "postgres:13@sha256:0123456789012345678901234567890123456789012345678901234567890123",
+                "postgres:17",
+            ),
             ("docker.io/library/postgres:15", "docker.io/library/postgres:17"),
             ("registry.example:5000/postgres:15", "registry.example:5000/postgres:17"),
             ("postgis/postgis:13-3.4", "postgis/postgis:17-3.4"),
@@ -474,7 +584,14 @@ mod tests {
 
     #[test]
     fn majors_of_tags() {
-        for (tag, want) in [("13", Some(13)), ("13.23-bookworm", Some(13)), ("pg16", Some(16)), ("latest", None), ("alpine", None), ("9.6", Some(9))] {
+        for (tag, want) in [
+            ("13", Some(13)),
+            ("13.23-bookworm", Some(13)),
+            ("pg16", Some(16)),
+            ("latest", None),
+            ("alpine", None),
+            ("9.6", Some(9)),
+        ] {
             assert_eq!(major_of_tag(tag), want, "{tag}");
         }
     }
@@ -482,7 +599,10 @@ mod tests {
     #[test]
     fn arguments_of_a_command() {
         let v = |a: &[&str]| a.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        assert_eq!(server_arguments(&v(&["postgres", "-c", "max_connections=200"])), v(&["-c", "max_connections=200"]));
+        assert_eq!(
+            server_arguments(&v(&["postgres", "-c", "max_connections=200"])),
+            v(&["-c", "max_connections=200"])
+        );
         assert_eq!(server_arguments(&v(&["-c", "a=b"])), v(&["-c", "a=b"]));
         assert!(server_arguments(&v(&["sh", "-c", "x"])).is_empty());
     }

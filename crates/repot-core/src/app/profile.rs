@@ -143,9 +143,8 @@ impl Profile {
 
     /// Parses a profile; `origin` names it in messages.
     pub fn parse(origin: &str, text: &str) -> Result<Profile> {
-        toml::from_str(text).map_err(|e| {
-            Error::usage("bad-profile", format!("the profile {origin} does not parse")).why(e)
-        })
+        toml::from_str(text)
+            .map_err(|e| Error::usage("bad-profile", format!("the profile {origin} does not parse")).why(e))
     }
 
     /// What `version` of the application needs of PostgreSQL: the last requirement that has begun.
@@ -173,7 +172,10 @@ mod tests {
     #[test]
     fn built_in_profiles_parse_and_are_whole() {
         let all = Profile::built_in().expect("all parse");
-        assert_eq!(all.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["inventree", "nautobot", "ente", "generic"]);
+        assert_eq!(
+            all.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(),
+            ["inventree", "nautobot", "ente", "generic"]
+        );
         for p in &all {
             assert!(!p.title.is_empty(), "{}", p.name);
             assert!(p.requires.windows(2).all(|w| w[0].since < w[1].since), "{}: in order", p.name);
@@ -182,7 +184,9 @@ mod tests {
 
     #[test]
     fn django_says_what_it_needs() {
-        for (d, want) in [("4.2.16", Some(12)), ("5.2", Some(14)), ("6.1.1", Some(15)), ("3.2", None), ("7.0", Some(15))] {
+        for (d, want) in
+            [("4.2.16", Some(12)), ("5.2", Some(14)), ("6.1.1", Some(15)), ("3.2", None), ("7.0", Some(15))]
+        {
             assert_eq!(django_minimum(d), want, "{d}");
         }
     }

@@ -30,7 +30,9 @@ impl Version {
             .ok()?;
         let rest = body[end..].trim_start_matches(['-', '.', '+', '_']).to_ascii_lowercase();
         let is_pre = ["a", "b", "rc", "dev", "alpha", "beta", "pre"].iter().any(|p| {
-            rest.strip_prefix(p).is_some_and(|r| r.is_empty() || r.starts_with(|c: char| c.is_ascii_digit() || c == '.' || c == '-'))
+            rest.strip_prefix(p).is_some_and(|r| {
+                r.is_empty() || r.starts_with(|c: char| c.is_ascii_digit() || c == '.' || c == '-')
+            })
         });
         Some(Version { text: text.trim().to_owned(), numbers, pre: is_pre.then_some(rest) })
     }
@@ -51,15 +53,14 @@ impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
         let n = self.numbers.len().max(other.numbers.len());
         let at = |v: &Version, i: usize| v.numbers.get(i).copied().unwrap_or(0);
-        (0..n)
-            .map(|i| at(self, i).cmp(&at(other, i)))
-            .find(|o| *o != Ordering::Equal)
-            .unwrap_or_else(|| match (&self.pre, &other.pre) {
+        (0..n).map(|i| at(self, i).cmp(&at(other, i))).find(|o| *o != Ordering::Equal).unwrap_or_else(|| {
+            match (&self.pre, &other.pre) {
                 (None, None) => Ordering::Equal,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(a), Some(b)) => a.cmp(b),
-            })
+            }
+        })
     }
 }
 impl fmt::Display for Version {
@@ -86,7 +87,8 @@ mod tests {
 
     #[test]
     fn order() {
-        let sorted = ["0.9", "1.0.0rc1", "1.0", "1.1.12", "1.2.0-dev", "1.2.0", "1.10", "2.4.1-py3.11", "v10"];
+        let sorted =
+            ["0.9", "1.0.0rc1", "1.0", "1.1.12", "1.2.0-dev", "1.2.0", "1.10", "2.4.1-py3.11", "v10"];
         for pair in sorted.windows(2) {
             let (a, b) = (Version::parse(pair[0]).expect("parses"), Version::parse(pair[1]).expect("parses"));
             assert!(a < b, "{a} < {b}");

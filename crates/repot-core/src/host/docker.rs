@@ -87,12 +87,18 @@ impl MountArg {
     pub fn new(source: impl Into<String>, target: impl Into<String>) -> Self {
         MountArg { source: source.into(), target: target.into(), options: String::new() }
     }
-    fn to_arg(&self) -> String {
-        if self.options.is_empty() {
-            format!("{}:{}", self.source, self.target)
-        } else {
-            format!("{}:{}:{}", self.source, self.target, self.options)
+    fn to_args(&self) -> [String; 2] {
+        let plain = self.options.is_empty() || self.options == "ro";
+        if plain && self.source.starts_with('/') && !self.source.contains([',', '"']) {
+            // Unlike -v, --mount does not make a missing host directory, as root, behind the user's back.
+            let ro = if self.options == "ro" { ",readonly" } else { "" };
+            return [
+                "--mount".to_owned(),
+                format!("type=bind,source={},target={}{ro}", self.source, self.target),
+            ];
         }
+        let options = if self.options.is_empty() { String::new() } else { format!(":{}", self.options) };
+        ["-v".to_owned(), format!("{}:{}{options}", self.source, self.target)]
     }
 }
 
@@ -123,6 +129,8 @@ pub struct RunSpec {
     pub interactive: bool,
     /// Detached; otherwise in the foreground and removed at its end.
     pub detach: bool,
+    /// Removed at its end even when detached.
+    pub remove: bool,
     /// Size of /dev/shm in bytes, where the service set one.
     pub shm_size_bytes: Option<u64>,
     /// Turns SELinux confinement off for this container, so that it may enter a directory without relabelling
@@ -135,8 +143,21 @@ impl RunSpec {
     #[must_use]
     pub fn cmd(&self) -> Cmd {
         let mut c = Cmd::new("docker").arg("run");
-        c = if self.detach { c.arg("-d") } else { c.arg("--rm") };
-        c = c.args(["--pull", "never", "--no-healthcheck", "--log-driver", "json-file", "--log-opt", "max-size=20m"]);
+        if self.detach {
+            c = c.arg("-d");
+        }
+        if !self.detach || self.remove {
+            c = c.arg("--rm");
+        }
+        c = c.args([
+            "--pull",
+            "never",
+            "--no-healthcheck",
+            "--log-driver",
+            "json-file",
+            "--log-opt",
+            "max-size=20m",
+        ]);
         if self.interactive {
             c = c.arg("-i");
         }
@@ -162,7 +183,7 @@ impl RunSpec {
             c = c.arg("--label").arg(format!("{k}={v}"));
         }
         for m in &self.mounts {
-            c = c.arg("-v").arg(m.to_arg());
+            c = c.args(m.to_args());
         }
         for (k, v) in &self.env {
             c = c.args(["-e", k]).env(k, v);
@@ -183,8 +204,9 @@ impl Docker {
             .output()
             .map_err(|e| {
                 if e.code == "program-missing" {
-                    Error::refused("docker-missing", "there is no `docker` command here")
-                        .help("install Docker Engine with the Compose plugin, or run repot where it is installed")
+                    Error::refused("docker-missing", "there is no `docker` command here").help(
+                        "install Docker Engine with the Compose plugin, or run repot where it is installed",
+                    )
                 } else {
                     e
                 }
@@ -221,7 +243,11 @@ impl Docker {
     /// Fetches an image, with progress notes.
     pub fn pull(&self, reference: &str, observer: &dyn Observer) -> Result<()> {
         let cmd = Cmd::new("docker").args(["pull", "--quiet", reference]);
-        observer.event(Event::Progress { what: format!("docker pull {reference}"), done_bytes: 0, total_bytes: 0 });
+        observer.event(Event::Progress {
+            what: format!("docker pull {reference}"),
+            done_bytes: 0,
+            total_bytes: 0,
+        });
         let out = cmd.output()?;
         if out.ok() {
             return Ok(());
@@ -257,7 +283,11 @@ impl Docker {
 
     /// Stops a container and waits; `timeout_s` is how long it may take before Docker kills it.
     pub fn stop(&self, name: &str, timeout_s: u64) -> Result<()> {
-        Cmd::new("docker").args(["stop", "-t", &timeout_s.to_string(), name]).uninterruptible().run().map(drop)
+        Cmd::new("docker")
+            .args(["stop", "-t", &timeout_s.to_string(), name])
+            .uninterruptible()
+            .run()
+            .map(drop)
     }
 
     /// Removes a container with its anonymous volumes; none of that name is fine.

@@ -126,9 +126,17 @@ impl ClusterState {
     #[must_use]
     pub fn from_number(n: u32) -> Option<Self> {
         use ClusterState as S;
-        [S::Startup, S::ShutDown, S::ShutDownInRecovery, S::ShuttingDown, S::CrashRecovery, S::ArchiveRecovery, S::InProduction]
-            .get(usize::try_from(n).ok()?)
-            .copied()
+        [
+            S::Startup,
+            S::ShutDown,
+            S::ShutDownInRecovery,
+            S::ShuttingDown,
+            S::CrashRecovery,
+            S::ArchiveRecovery,
+            S::InProduction,
+        ]
+        .get(usize::try_from(n).ok()?)
+        .copied()
     }
     /// In pg_controldata's words.
     #[must_use]
@@ -218,16 +226,28 @@ pub struct ServiceState {
 pub trait Host: Send + Sync {
     /// The services as they are now.
     fn services(&self) -> Result<Vec<ServiceState>>;
-    /// Stops services and sees to it that nothing (a daemon restart, an orchestrator) starts them again.
-    fn stop_services(&self, services: &[ServiceState], timeout_s: u64, observer: &dyn Observer) -> Result<()>;
+    /// Stops services, each within `timeout_s` (0: the Compose file's own grace period), and sees to it that nothing (a daemon restart, an orchestrator) starts them again.
+    fn stop_services(&self, services: &[ServiceState], timeout_s: u64, observer: &dyn Observer)
+    -> Result<()>;
     /// Gives services the restart policy back that [`Host::stop_services`] took.
     fn restore_restart_policies(&self, services: &[ServiceState]) -> Result<()>;
     /// Starts services with the configuration that is on disk now.
-    fn start_services(&self, names: &[String], with_dependencies: bool, observer: &dyn Observer) -> Result<()>;
+    fn start_services(
+        &self,
+        names: &[String],
+        with_dependencies: bool,
+        observer: &dyn Observer,
+    ) -> Result<()>;
     /// Waits until services run and their health checks pass.
     fn wait_healthy(&self, names: &[String], timeout_s: u64, observer: &dyn Observer) -> Result<()>;
     /// Runs a command in a new, short-lived instance of a service.
-    fn run_in_service(&self, service: &str, command: &[String], env: &[(String, String)], observer: &dyn Observer) -> Result<String>;
+    fn run_in_service(
+        &self,
+        service: &str,
+        command: &[String],
+        env: &[(String, String)],
+        observer: &dyn Observer,
+    ) -> Result<String>;
     /// Runs a command in the running service.
     fn exec_in_service(&self, service: &str, command: &[String], timeout_s: u64) -> Result<()>;
 
@@ -239,12 +259,25 @@ pub trait Host: Send + Sync {
     fn stop_server(&self, role: Role) -> Result<()>;
     /// Sessions with it.
     fn server_connector(&self, role: Role, superuser: &str) -> Box<dyn Connector>;
-    /// A client program (pg_dump, pg_restore, psql, pg_dumpall) of `image` talking to that server as `superuser`.
-    fn client(&self, role: Role, image: &str, superuser: &str, program: &str, args: &[String], env: &[(String, String)]) -> Cmd;
+    /// A client program (pg_dump, pg_restore, psql, pg_dumpall) of the newer server's version, talking to that
+    /// server as `superuser`.
+    fn client(
+        &self,
+        role: Role,
+        superuser: &str,
+        program: &str,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> Result<Cmd>;
     /// Sessions with the application's database service as it runs now.
-    fn service_connector(&self, user: &str, password: Option<&str>, database: &str) -> Result<Box<dyn Connector>>;
+    fn service_connector(
+        &self,
+        user: &str,
+        password: Option<&str>,
+        database: &str,
+    ) -> Result<Box<dyn Connector>>;
     /// Logs in over the network, as the application does, and runs `SELECT 1`.
-    fn login_as_application(&self, image: &str, user: &str, password: &str, database: &str) -> Result<()>;
+    fn login_as_application(&self, user: &str, password: &str, database: &str) -> Result<()>;
 
     /// Looks at a data directory.
     fn data_state(&self, image: &str, data: &DataLocation) -> Result<DataState>;

@@ -1,3 +1,12 @@
-//! An upgrade: check, plan, run.
+//! An upgrade: check, plan, run, go back.
 
 pub mod check;
+pub mod cleanup;
+pub mod failpoint;
+pub mod files;
+pub mod plan;
+pub mod planner;
+pub mod prove;
+pub mod report;
+pub mod run;
+mod steps;

@@ -133,7 +133,9 @@ pub fn gather(connector: &dyn Connector) -> Result<ClusterFacts> {
     let mut facts = ClusterFacts {
         version_num,
         superuser: session.scalar("SELECT rolname FROM pg_roles WHERE oid = 10")?,
-        wal_segment_bytes: number(&session.scalar("SELECT pg_size_bytes(current_setting('wal_segment_size'))")?),
+        wal_segment_bytes: number(
+            &session.scalar("SELECT pg_size_bytes(current_setting('wal_segment_size'))")?,
+        ),
         in_recovery: session.scalar("SELECT pg_is_in_recovery()")? == "t",
         data_checksums: setting(&session, "data_checksums")? == "on",
         preload_libraries: setting(&session, "shared_preload_libraries")?,
@@ -152,7 +154,8 @@ pub fn gather(connector: &dyn Connector) -> Result<ClusterFacts> {
         facts.icu_locale = t.icu_locale;
         facts.encoding = t.encoding;
     }
-    let encoding = session.query("SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template1'")?;
+    let encoding =
+        session.query("SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template1'")?;
     if let Some(e) = encoding.into_iter().next().and_then(|mut r| r.pop().flatten()) {
         facts.encoding = e;
     }

@@ -110,7 +110,8 @@ impl Session {
     /// The server's version number, as `server_version_num` has it: 130023 is 13.23, 170002 is 17.2.
     pub fn version_num(&self) -> Result<u32> {
         let text = self.scalar("SHOW server_version_num")?;
-        text.parse().map_err(|_| Error::failed("bad-version", format!("{}: odd version `{text}`", self.server)))
+        text.parse()
+            .map_err(|_| Error::failed("bad-version", format!("{}: odd version `{text}`", self.server)))
     }
 
     fn error(&self, e: &tokio_postgres::Error) -> Error {
@@ -129,7 +130,9 @@ fn pg_error(server: &str, e: &tokio_postgres::Error) -> Error {
         let (code, help) = match state {
             "28P01" | "28000" => (
                 "login-refused",
-                Some("the password or pg_hba.conf does not let this user in: correct the password where the application keeps it (its .env or env_file)"),
+                Some(
+                    "the password or pg_hba.conf does not let this user in: correct the password where the application keeps it (its .env or env_file)",
+                ),
             ),
             "3D000" => ("database-missing", None),
             "42501" => ("not-allowed", Some("use a superuser, or grant the right that is named")),
@@ -187,10 +190,8 @@ impl UrlConnector {
             None => return Err(Error::usage("bad-url", "the connection URL names no host")),
         };
         let port = config.get_ports().first().copied().unwrap_or(5432);
-        let home = config
-            .get_dbname()
-            .or(config.get_user())
-            .map_or_else(|| "postgres".to_owned(), str::to_owned);
+        let home =
+            config.get_dbname().or(config.get_user()).map_or_else(|| "postgres".to_owned(), str::to_owned);
         Ok(UrlConnector { label: format!("{host}:{port}"), config, home })
     }
 }
@@ -206,8 +207,7 @@ impl Connector for UrlConnector {
                 tokio::spawn(connection);
                 client
             } else {
-                let (client, connection) =
-                    config.connect(tls()?).await.map_err(|e| pg_error(&server, &e))?;
+                let (client, connection) = config.connect(tls()?).await.map_err(|e| pg_error(&server, &e))?;
                 tokio::spawn(connection);
                 client
             };

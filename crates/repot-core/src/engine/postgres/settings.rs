@@ -86,9 +86,9 @@ pub const REMOVED: [RemovedSetting; 16] = [
 /// What becomes of `name` between two majors, if anything.
 #[must_use]
 pub fn removed(name: &str, source_major: u32, target_major: u32) -> Option<&'static RemovedSetting> {
-    REMOVED
-        .iter()
-        .find(|r| r.name.eq_ignore_ascii_case(name) && source_major < r.removed_in && r.removed_in <= target_major)
+    REMOVED.iter().find(|r| {
+        r.name.eq_ignore_ascii_case(name) && source_major < r.removed_in && r.removed_in <= target_major
+    })
 }
 
 fn segments_to_size(value: &str, segment_bytes: u64) -> Option<String> {
@@ -264,15 +264,20 @@ fn fate(
     {
         return Err(("the new server has the same by itself".to_owned(), false));
     }
-    let file = if s.file.ends_with("postgresql.auto.conf") { SettingFile::AutoConf } else { SettingFile::Conf };
-    let mut carried = CarriedSetting { name: s.name.clone(), value: s.value.clone(), note: note(&name), file };
+    let file =
+        if s.file.ends_with("postgresql.auto.conf") { SettingFile::AutoConf } else { SettingFile::Conf };
+    let mut carried =
+        CarriedSetting { name: s.name.clone(), value: s.value.clone(), note: note(&name), file };
     if let Some(r) = removed(&name, facts.major(), target_major) {
         let Some(to) = r.renamed_to else {
             return Err((format!("PostgreSQL {} no longer has it: {}", r.removed_in, r.why), true));
         };
         if let Some(convert) = r.convert {
             carried.value = convert(&s.value, facts.wal_segment_bytes).ok_or_else(|| {
-                (format!("its value cannot be turned into one for PostgreSQL {}: {}", r.removed_in, r.why), true)
+                (
+                    format!("its value cannot be turned into one for PostgreSQL {}: {}", r.removed_in, r.why),
+                    true,
+                )
             })?;
         }
         to.clone_into(&mut carried.name);
@@ -296,7 +301,9 @@ fn note(name: &str) -> Option<String> {
 /// Files of the data directory, relative to it, that carried settings speak of: certificates and keys.
 #[must_use]
 pub fn files_to_carry(facts: &ClusterFacts) -> Vec<String> {
-    let value = |n: &str| facts.file_settings.iter().rev().find(|s| s.name.eq_ignore_ascii_case(n)).map(|s| s.value.as_str());
+    let value = |n: &str| {
+        facts.file_settings.iter().rev().find(|s| s.name.eq_ignore_ascii_case(n)).map(|s| s.value.as_str())
+    };
     let ssl = value("ssl").is_some_and(is_on);
     let mut files = Vec::new();
     for (name, default) in [
@@ -309,7 +316,8 @@ pub fn files_to_carry(facts: &ClusterFacts) -> Vec<String> {
     ] {
         let path = value(name).unwrap_or(default);
         let base = facts.data_directory.trim_end_matches('/');
-        let relative = path.strip_prefix(base).filter(|_| !base.is_empty()).map_or(path, |p| p.trim_start_matches('/'));
+        let relative =
+            path.strip_prefix(base).filter(|_| !base.is_empty()).map_or(path, |p| p.trim_start_matches('/'));
         let climbs = relative.split('/').any(|part| part == "..");
         if !relative.is_empty() && !relative.starts_with('/') && !relative.contains(':') && !climbs {
             files.push(relative.to_owned());
@@ -321,7 +329,10 @@ pub fn files_to_carry(facts: &ClusterFacts) -> Vec<String> {
 /// A boolean setting's value, as PostgreSQL reads it.
 #[must_use]
 pub fn is_on(value: &str) -> bool {
-    matches!(value.trim().to_ascii_lowercase().as_str(), "on" | "true" | "tru" | "tr" | "t" | "yes" | "ye" | "y" | "1")
+    matches!(
+        value.trim().to_ascii_lowercase().as_str(),
+        "on" | "true" | "tru" | "tr" | "t" | "yes" | "ye" | "y" | "1"
+    )
 }
 
 /// Settings given as server arguments (`command:` of the Compose file): `-c a=b`, `--a-b=c` and the short
@@ -474,7 +485,10 @@ mod tests {
 
     #[test]
     fn certificates_come_along() {
-        let f = facts(&[("postgresql.conf", "ssl", "on"), ("postgresql.conf", "ssl_ca_file", "/var/lib/postgresql/data/root.crt")]);
+        let f = facts(&[
+            ("postgresql.conf", "ssl", "on"),
+            ("postgresql.conf", "ssl_ca_file", "/var/lib/postgresql/data/root.crt"),
+        ]);
         assert_eq!(files_to_carry(&f), ["server.crt", "server.key", "root.crt"]);
         assert!(files_to_carry(&facts(&[("postgresql.conf", "ssl", "off")])).is_empty());
     }

@@ -67,7 +67,15 @@ if [ -d "$1" ]; then find "$1" -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +; fi
 "#;
 
 /// Runs `script` with `args` in a helper container, `store` mounted at [`AT`].
-pub fn in_store(_docker: &Docker, run: &str, image: &str, store: &Store, script: &str, args: &[&str], stdin: Option<&[u8]>) -> Result<Vec<u8>> {
+pub fn in_store(
+    _docker: &Docker,
+    run: &str,
+    image: &str,
+    store: &Store,
+    script: &str,
+    args: &[&str],
+    stdin: Option<&[u8]>,
+) -> Result<Vec<u8>> {
     let source = match store {
         Store::Bind(p) | Store::Volume(p) => p.clone(),
     };
@@ -98,7 +106,8 @@ pub fn in_store(_docker: &Docker, run: &str, image: &str, store: &Store, script:
         return Err(if text.contains("no space left") {
             Error { code: "disk-full", ..e }.help("free some space on that disk, then run `repot resume`")
         } else if text.contains("read-only file system") {
-            Error { code: "read-only", ..e }.help("mount it read-write, then run `repot resume` or `repot rollback`")
+            Error { code: "read-only", ..e }
+                .help("mount it read-write, then run `repot resume` or `repot rollback`")
         } else {
             e
         });
@@ -108,23 +117,18 @@ pub fn in_store(_docker: &Docker, run: &str, image: &str, store: &Store, script:
 
 /// See [`crate::host::Host::data_state`].
 pub fn look(docker: &Docker, run: &str, image: &str, data: &DataLocation) -> Result<DataState> {
-    // A bind source that does not exist would be created by Docker, as root; ask first through its parent.
-    if let Store::Bind(path) = &data.store
-        && let Some((parent, name)) = path.trim_end_matches('/').rsplit_once('/')
-    {
-        let parent = if parent.is_empty() { "/" } else { parent };
-        if std::path::Path::new(parent).is_dir() && !std::path::Path::new(path).exists() {
-            let _ = name;
-            return Ok(DataState { writable: true, free_bytes: u64::MAX, ..DataState::default() });
-        }
-    }
     if let Store::Volume(v) = &data.store
         && docker.volume(v)?.is_none()
     {
         return Ok(DataState { writable: true, free_bytes: u64::MAX, ..DataState::default() });
     }
     let dir = if data.subdir.is_empty() { AT.to_owned() } else { format!("{AT}/{}", data.subdir) };
-    let out = in_store(docker, run, image, &data.store, LOOK, &[&dir], None)?;
+    let out = match in_store(docker, run, image, &data.store, LOOK, &[&dir], None) {
+        Err(e) if e.why.as_deref().is_some_and(|w| w.contains("bind source path does not exist")) => {
+            return Ok(DataState { writable: true, free_bytes: u64::MAX, ..DataState::default() });
+        }
+        other => other?,
+    };
     Ok(parse_look(&String::from_utf8_lossy(&out)))
 }
 
@@ -210,7 +214,13 @@ pub fn clear_new(docker: &Docker, run: &str, image: &str, how: &SetAside) -> Res
 }
 
 /// See [`crate::host::Host::set_aside_sizes`].
-pub fn sizes(docker: &Docker, run: &str, image: &str, how: &SetAside, live: Role) -> Result<Vec<(String, u64)>> {
+pub fn sizes(
+    docker: &Docker,
+    run: &str,
+    image: &str,
+    how: &SetAside,
+    live: Role,
+) -> Result<Vec<(String, u64)>> {
     let du = |store: &Store, name: &str| -> Result<Option<u64>> {
         let script = r#"if [ -e "$1" ]; then du -sk "$1" | cut -f1; fi"#;
         let out = in_store(docker, run, image, store, script, &[name], None)?;
@@ -228,7 +238,9 @@ pub fn sizes(docker: &Docker, run: &str, image: &str, how: &SetAside, live: Role
         }
         SetAside::NewVolume { old, new, .. } => {
             let idle = if live == Role::New { old } else { new };
+            // After a rollback only a volume of this very run counts: another run may have taken the name.
             if docker.volume(idle)?.is_some()
+                && (live == Role::New || made_by(docker, idle, run)?)
                 && let Some(n) = du(&Store::Volume(idle.clone()), AT)?
             {
                 found.push((format!("volume {idle}"), n));
@@ -245,12 +257,20 @@ pub fn remove(docker: &Docker, run: &str, image: &str, how: &SetAside, live: Rol
             let script = r#"set -eu; cd /repot; [ -e "$1" ] || { echo "$1 is missing: nothing removed" >&2; exit 1; }; rm -rf -- "$2" "$3""#;
             in_store(docker, run, image, parent, script, &[name, aside, new_aside], None).map(drop)
         }
-        SetAside::NewVolume { old, new, .. } => docker.remove_volume(if live == Role::New { old } else { new }),
+        SetAside::NewVolume { old, .. } if live == Role::New => docker.remove_volume(old),
+        SetAside::NewVolume { new, .. } if made_by(docker, new, run)? => docker.remove_volume(new),
+        SetAside::NewVolume { .. } => Ok(()),
     }
 }
 
 /// See [`crate::host::Host::read_data_file`].
-pub fn read_file(docker: &Docker, run: &str, image: &str, data: &DataLocation, name: &str) -> Result<Option<Vec<u8>>> {
+pub fn read_file(
+    docker: &Docker,
+    run: &str,
+    image: &str,
+    data: &DataLocation,
+    name: &str,
+) -> Result<Option<Vec<u8>>> {
     let path = below(data, name);
     let script = r#"if [ -f "$1" ]; then echo yes; cat -- "$1"; else echo no; fi"#;
     let out = in_store(docker, run, image, &data.store, script, &[&path], None)?;
@@ -258,7 +278,14 @@ pub fn read_file(docker: &Docker, run: &str, image: &str, data: &DataLocation, n
 }
 
 /// See [`crate::host::Host::write_data_file`].
-pub fn write_file(docker: &Docker, run: &str, image: &str, data: &DataLocation, name: &str, content: &[u8]) -> Result<()> {
+pub fn write_file(
+    docker: &Docker,
+    run: &str,
+    image: &str,
+    data: &DataLocation,
+    name: &str,
+    content: &[u8],
+) -> Result<()> {
     let path = below(data, name);
     let script = r#"
 set -eu; f="$1"; d=$(dirname "$f"); t="$f.repot-new"
@@ -290,7 +317,9 @@ mod tests {
 
     #[test]
     fn a_look_is_understood() {
-        let s = parse_look("exists=1\nmajor=13\nstate=1\nwritable=1\nowner_mode=999:999 700\nsize_kb=100\nfree_kb=2000\ntablespace=16385 /mnt/fast\n");
+        let s = parse_look(
+            "exists=1\nmajor=13\nstate=1\nwritable=1\nowner_mode=999:999 700\nsize_kb=100\nfree_kb=2000\ntablespace=16385 /mnt/fast\n",
+        );
         assert_eq!(s.major, Some(13));
         assert_eq!(s.cluster, Some(ClusterState::ShutDown));
         assert_eq!((s.size_bytes, s.free_bytes), (102_400, 2_048_000));

@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::data;
 use super::project::ProjectRef;
-use crate::engine::postgres::session::{Connector, StreamConnector};
+use crate::engine::postgres::session::{Connector, Session, StreamConnector};
 use crate::error::{Error, Result};
 use crate::exec::Cmd;
-use crate::host::docker::{Docker, MountArg, RunSpec, LABEL_RUN};
+use crate::host::docker::{Docker, LABEL_RUN, MountArg, RunSpec};
 use crate::host::{DataLocation, DataState, Host, Role, ServerSpec, ServiceState, SetAside, Store};
 use crate::interrupt;
 use crate::progress::{Event, Observer};
@@ -44,13 +44,33 @@ pub struct ComposeHost {
     run: String,
     service: String,
     extras: ServiceExtras,
+    client_image: String,
 }
 
 impl ComposeHost {
     /// The host for run `run` on the project `at`, whose database is in `service`.
     #[must_use]
-    pub fn new(at: ProjectRef, run: impl Into<String>, service: impl Into<String>, extras: ServiceExtras) -> Self {
-        ComposeHost { docker: Docker, at, run: run.into(), service: service.into(), extras }
+    pub fn new(
+        at: ProjectRef,
+        run: impl Into<String>,
+        service: impl Into<String>,
+        extras: ServiceExtras,
+    ) -> Self {
+        ComposeHost {
+            docker: Docker,
+            at,
+            run: run.into(),
+            service: service.into(),
+            extras,
+            client_image: String::new(),
+        }
+    }
+
+    /// The same host with client programs from `image`: the newer of the two servers' images.
+    #[must_use]
+    pub fn with_clients(mut self, image: &str) -> Self {
+        image.clone_into(&mut self.client_image);
+        self
     }
 
     fn server_name(&self, role: Role) -> String {
@@ -77,13 +97,137 @@ impl ComposeHost {
             .iter()
             .find(|c| c["State"]["Running"] == true)
             .and_then(|c| c["Id"].as_str().map(str::to_owned))
-            .ok_or_else(|| Error::failed("database-down", format!("the service {} is not running", self.service)))
+            .ok_or_else(|| {
+                Error::failed("database-down", format!("the service {} is not running", self.service))
+            })
     }
 
-    fn carrier(container: &str, host: &str) -> Cmd {
-        // bash opens the connection itself, so the image needs no client at all; `cat` is in every image.
-        let script = format!("exec 3<>/dev/tcp/{host}/5432 || exit 1; cat <&3 & exec cat >&3");
-        Cmd::new("docker").args(["exec", "-i", container, "bash", "-c", &script])
+    /// A helper container in the network of `server`, through which connections to it are carried; made when
+    /// it is not there. `life_s` bounds how long it may outlive a process that was killed.
+    ///
+    /// Nothing is ever run by `docker exec` in the server's own container: a process that is orphaned there
+    /// becomes a child of process 1, the postmaster, and when it dies of a signal the postmaster takes it for a
+    /// crashed backend and restarts every connection.
+    fn relay(&self, name: &str, server: &str, image: Option<&str>, life_s: &str) -> Result<()> {
+        static MAKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        // Several threads connect at once, and the first of them makes it.
+        let _one = MAKING.lock();
+        let Some(target) = self.docker.container(server)? else {
+            return Err(Error::failed("server-gone", format!("the container {server} is gone")).retryable());
+        };
+        let network = format!("container:{}", target["Id"].as_str().unwrap_or_default());
+        let image = image.or(target["Image"].as_str()).unwrap_or_default();
+        if let Some(c) = self.docker.container(name)? {
+            if c["State"]["Running"] == true && c["HostConfig"]["NetworkMode"] == network.as_str() {
+                return Ok(());
+            }
+            self.docker.remove_container(name)?;
+        }
+        let spec = RunSpec {
+            image: image.to_owned(),
+            name: name.to_owned(),
+            entrypoint: Some("bash".to_owned()),
+            // bash as process 1 reaps what connections leave behind.
+            args: vec!["-c".to_owned(), format!("trap exit TERM; sleep {life_s} & wait")],
+            network,
+            run: self.run.clone(),
+            labels: vec![
+                ("repot.role".to_owned(), "helper".to_owned()),
+                ("repot.project".to_owned(), self.at.name.clone()),
+            ],
+            detach: true,
+            remove: true,
+            ..RunSpec::default()
+        };
+        let out = spec.cmd().uninterruptible().output()?;
+        if out.ok() {
+            return Ok(());
+        }
+        Err(Error::failed("relay", format!("no helper container can be started beside {server}"))
+            .why(crate::exec::last_lines(&out.stderr, 3))
+            .retryable())
+    }
+
+    /// Carries one connection: bash opens it itself, so the image needs no client at all, and `cat` is in every
+    /// image.
+    fn carrier(relay: &str, host: &str) -> Cmd {
+        let script = format!("exec 3<>/dev/tcp/{host}/5432 || exit 1; cat <&3 & cat >&3; kill $!");
+        Cmd::new("docker").args(["exec", "-i", relay, "bash", "-c", &script])
+    }
+
+    /// The relay beside an own server; client programs run in it too.
+    fn own_relay(&self, role: Role) -> Result<String> {
+        let server = self.server_name(role);
+        let name = format!("{server}-relay");
+        let image = Some(self.client_image.as_str()).filter(|i| !i.is_empty());
+        self.relay(&name, &server, image, "infinity")?;
+        Ok(name)
+    }
+
+    /// A relay beside the service's container, removed when the connector is.
+    fn service_relay(&self) -> Result<Guard> {
+        let container = self.database_container()?;
+        let name = format!("repot-{}-{}-relay-{:x}", self.at.name, self.run, unique());
+        self.relay(&name, &container, None, "3600")?;
+        Ok(Guard { docker: self.docker.clone(), name })
+    }
+}
+
+/// Removes a container when it is dropped.
+#[derive(Debug)]
+struct Guard {
+    docker: Docker,
+    name: String,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It has an end of its own, so a failure here is not for ever.
+        let _ = self.docker.remove_container(&self.name);
+    }
+}
+
+/// Different at every call, in every process.
+fn unique() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    (u64::from(std::process::id()) << 16) + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+/// A connector to an own server: makes its relay when the first connection needs it.
+struct OwnServer {
+    host: ComposeHost,
+    role: Role,
+    inner: StreamConnector,
+}
+
+impl Connector for OwnServer {
+    fn connect(&self, database: &str) -> Result<Session> {
+        self.host.own_relay(self.role)?;
+        self.inner.connect(database)
+    }
+    fn home_database(&self) -> &str {
+        self.inner.home_database()
+    }
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+/// A connector to the service, with the relay that it needs.
+struct ServiceServer {
+    inner: StreamConnector,
+    _relay: Guard,
+}
+
+impl Connector for ServiceServer {
+    fn connect(&self, database: &str) -> Result<Session> {
+        self.inner.connect(database)
+    }
+    fn home_database(&self) -> &str {
+        self.inner.home_database()
+    }
+    fn describe(&self) -> String {
+        self.inner.describe()
     }
 }
 
@@ -125,7 +269,12 @@ impl Host for ComposeHost {
         Ok(by_name.iter().map(|(s, c)| service_state(s, c)).collect())
     }
 
-    fn stop_services(&self, services: &[ServiceState], timeout_s: u64, observer: &dyn Observer) -> Result<()> {
+    fn stop_services(
+        &self,
+        services: &[ServiceState],
+        timeout_s: u64,
+        observer: &dyn Observer,
+    ) -> Result<()> {
         let ids: Vec<&str> = services.iter().flat_map(|s| s.containers.iter().map(String::as_str)).collect();
         if !ids.is_empty() {
             // A container with `restart: always` comes back when the daemon restarts, say after a power cut in
@@ -139,7 +288,11 @@ impl Host for ComposeHost {
         if names.is_empty() {
             return Ok(());
         }
-        self.at.compose().args(["stop", "-t", &timeout_s.to_string()]).args(&names).run().map(drop)?;
+        let mut c = self.at.compose().arg("stop");
+        if timeout_s > 0 {
+            c = c.args(["-t", &timeout_s.to_string()]);
+        }
+        c.args(&names).run().map(drop)?;
         if let Some(s) = self.services()?.iter().find(|s| s.running && names.contains(&s.service.as_str())) {
             return Err(Error::failed("still-running", format!("the service {} did not stop", s.service))
                 .help("find out what starts it again, stop that, then run `repot resume`"));
@@ -160,11 +313,20 @@ impl Host for ComposeHost {
         Ok(())
     }
 
-    fn start_services(&self, names: &[String], with_dependencies: bool, observer: &dyn Observer) -> Result<()> {
+    fn start_services(
+        &self,
+        names: &[String],
+        with_dependencies: bool,
+        observer: &dyn Observer,
+    ) -> Result<()> {
         if names.is_empty() {
             return Ok(());
         }
-        observer.event(Event::Progress { what: format!("starting {}", names.join(", ")), done_bytes: 0, total_bytes: 0 });
+        observer.event(Event::Progress {
+            what: format!("starting {}", names.join(", ")),
+            done_bytes: 0,
+            total_bytes: 0,
+        });
         let mut c = self.at.compose().args(["up", "-d", "--no-build"]);
         if !with_dependencies {
             c = c.arg("--no-deps");
@@ -186,7 +348,9 @@ impl Host for ComposeHost {
             let services = self.services()?;
             let wanted: Vec<&ServiceState> = services.iter().filter(|s| names.contains(&s.service)).collect();
             let missing = names.iter().find(|n| !wanted.iter().any(|s| s.service == **n));
-            let ill = wanted.iter().find(|s| !s.running || s.restarting || !(s.health.is_empty() || s.health == "healthy"));
+            let ill = wanted
+                .iter()
+                .find(|s| !s.running || s.restarting || !(s.health.is_empty() || s.health == "healthy"));
             let restarts: u64 = wanted.iter().map(|s| s.restarts).sum();
             match (missing, ill) {
                 (None, None) => {
@@ -207,35 +371,48 @@ impl Host for ComposeHost {
             let finished_badly = ill.is_some_and(|s| !s.running && !s.restarting && s.restart == "no");
             if Instant::now() > deadline || finished_badly {
                 let name = waiting.unwrap_or_else(|| names.join(", "));
-                let state = services
-                    .iter()
-                    .find(|s| s.service == name)
-                    .map_or("it has no container".to_owned(), |s| {
+                let state = services.iter().find(|s| s.service == name).map_or(
+                    "it has no container".to_owned(),
+                    |s| {
                         let health = if s.health.is_empty() { "no health check" } else { s.health.as_str() };
                         format!("running: {}, health: {health}, restarts: {}", s.running, s.restarts)
-                    });
+                    },
+                );
                 let log = services
                     .iter()
                     .find(|s| s.service == name)
                     .and_then(|s| s.containers.first())
                     .map_or_else(String::new, |c| self.docker.logs(c, 8));
-                return Err(Error::failed("unhealthy", format!("the service {name} is not well after {timeout_s} s"))
-                    .why(format!("{state}\n{log}"))
-                    .help("correct what its log complains of, then `repot resume`; or `repot rollback`"));
+                return Err(Error::failed(
+                    "unhealthy",
+                    format!("the service {name} is not well after {timeout_s} s"),
+                )
+                .why(format!("{state}\n{log}"))
+                .help("correct what its log complains of, then `repot resume`; or `repot rollback`"));
             }
             if let Some(w) = waiting {
-                observer.event(Event::Progress { what: format!("waiting for {w}"), done_bytes: 0, total_bytes: 0 });
+                observer.event(Event::Progress {
+                    what: format!("waiting for {w}"),
+                    done_bytes: 0,
+                    total_bytes: 0,
+                });
             }
             std::thread::sleep(Duration::from_millis(300));
         }
     }
 
-    fn run_in_service(&self, service: &str, command: &[String], env: &[(String, String)], observer: &dyn Observer) -> Result<String> {
-        let mut c = self.at.compose().args(["run", "--rm", "-T", "--no-deps", "--label"]).arg(format!("{LABEL_RUN}={}", self.run));
+    fn run_in_service(
+        &self,
+        service: &str,
+        command: &[String],
+        env: &[(String, String)],
+        observer: &dyn Observer,
+    ) -> Result<String> {
+        let mut c =
+            self.at.compose().args(["run", "--rm", "-T", "--label"]).arg(format!("{LABEL_RUN}={}", self.run));
         c = c.args(["--label", "repot.role=helper"]);
         for (k, v) in env {
-            // Compose takes the value of `-e NAME` from its own environment.
-            c = c.args(["-e", k]).env(k, v);
+            c = c.arg("-e").arg(format!("{k}={v}"));
         }
         let c = c.arg(service).args(command);
         let mut last = String::new();
@@ -255,9 +432,14 @@ impl Host for ComposeHost {
             return Ok(text);
         }
         let said = crate::exec::last_lines(&format!("{text}\n{stderr}"), 12);
-        Err(Error::failed("update-failed", format!("`{}` in {service} ended with {status}", command.join(" ")))
-            .why(said)
-            .help("correct what it complains of, then `repot resume`; or `repot rollback` to be where you started"))
+        Err(Error::failed(
+            "update-failed",
+            format!("`{}` in {service} ended with {status}", command.join(" ")),
+        )
+        .why(said)
+        .help(
+            "correct what it complains of, then `repot resume`; or `repot rollback` to be where you started",
+        ))
     }
 
     fn exec_in_service(&self, service: &str, command: &[String], timeout_s: u64) -> Result<()> {
@@ -267,7 +449,8 @@ impl Host for ComposeHost {
 
     fn start_server(&self, spec: &ServerSpec, observer: &dyn Observer) -> Result<()> {
         let name = self.server_name(spec.role);
-        self.docker.remove_container(&name)?;
+        // A leftover of an earlier attempt is stopped cleanly, not killed: it may have the old data open.
+        self.stop_server(spec.role)?;
         let source = match &spec.data.store {
             Store::Bind(p) | Store::Volume(p) => p.clone(),
         };
@@ -331,8 +514,11 @@ impl Host for ComposeHost {
         };
         let out = run.cmd().uninterruptible().output()?;
         if !out.ok() {
-            return Err(Error::failed("server-start", format!("the {} server cannot be started from {}", spec.role.name(), spec.image))
-                .why(crate::exec::last_lines(&out.stderr, 4)));
+            return Err(Error::failed(
+                "server-start",
+                format!("the {} server cannot be started from {}", spec.role.name(), spec.image),
+            )
+            .why(crate::exec::last_lines(&out.stderr, 4)));
         }
         let started = Instant::now();
         let connector = self.server_connector(spec.role, &spec.superuser);
@@ -372,6 +558,7 @@ impl Host for ComposeHost {
 
     fn stop_server(&self, role: Role) -> Result<()> {
         let name = self.server_name(role);
+        self.docker.remove_container(&format!("{name}-relay"))?;
         let Some(c) = self.docker.container(&name)? else { return Ok(()) };
         if c["State"]["Running"] == true {
             self.docker.stop(&name, SERVER_STOP_S)?;
@@ -380,53 +567,62 @@ impl Host for ComposeHost {
     }
 
     fn server_connector(&self, role: Role, superuser: &str) -> Box<dyn Connector> {
-        Box::new(StreamConnector {
-            carrier: Self::carrier(&self.server_name(role), "127.0.0.1"),
+        let inner = StreamConnector {
+            carrier: Self::carrier(&format!("{}-relay", self.server_name(role)), "127.0.0.1"),
             user: superuser.to_owned(),
             password: None,
             home: "postgres".to_owned(),
             label: format!("the {} server", role.name()),
-        })
+        };
+        Box::new(OwnServer { host: self.clone(), role, inner })
     }
 
-    fn client(&self, role: Role, image: &str, superuser: &str, program: &str, args: &[String], env: &[(String, String)]) -> Cmd {
+    fn client(
+        &self,
+        role: Role,
+        superuser: &str,
+        program: &str,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> Result<Cmd> {
+        let relay = self.own_relay(role)?;
         let mut all = vec![
             ("PGHOST".to_owned(), "127.0.0.1".to_owned()),
             ("PGUSER".to_owned(), superuser.to_owned()),
             ("PGDATABASE".to_owned(), "postgres".to_owned()),
         ];
         all.extend(env.iter().cloned());
-        RunSpec {
-            image: image.to_owned(),
-            entrypoint: Some(program.to_owned()),
-            args: args.to_vec(),
-            network: format!("container:{}", self.server_name(role)),
-            env: all,
-            run: self.run.clone(),
-            labels: vec![("repot.role".to_owned(), "helper".to_owned())],
-            interactive: true,
-            ..RunSpec::default()
+        let mut c = Cmd::new("docker").args(["exec", "-i"]);
+        for (k, v) in &all {
+            // The value travels in the environment of the docker command, not in its arguments.
+            c = c.args(["-e", k]).env(k, v);
         }
-        .cmd()
+        Ok(c.arg(relay).arg(program).args(args))
     }
 
-    fn service_connector(&self, user: &str, password: Option<&str>, database: &str) -> Result<Box<dyn Connector>> {
-        let container = self.database_container()?;
-        Ok(Box::new(StreamConnector {
-            carrier: Self::carrier(&container, "127.0.0.1"),
+    fn service_connector(
+        &self,
+        user: &str,
+        password: Option<&str>,
+        database: &str,
+    ) -> Result<Box<dyn Connector>> {
+        let relay = self.service_relay()?;
+        let inner = StreamConnector {
+            carrier: Self::carrier(&relay.name, "127.0.0.1"),
             user: user.to_owned(),
             password: password.map(SecretString::from),
             home: database.to_owned(),
             label: format!("the service {}", self.service),
-        }))
+        };
+        Ok(Box::new(ServiceServer { inner, _relay: relay }))
     }
 
-    fn login_as_application(&self, _image: &str, user: &str, password: &str, database: &str) -> Result<()> {
-        let container = self.database_container()?;
+    fn login_as_application(&self, user: &str, password: &str, database: &str) -> Result<()> {
+        let relay = self.service_relay()?;
         // Through the container's own network address rather than loopback: the pg_hba.conf line that the
         // application's connections meet, not the one that trusts everybody inside the container.
         let connector = StreamConnector {
-            carrier: Self::carrier(&container, "$(hostname -i | cut -d' ' -f1)"),
+            carrier: Self::carrier(&relay.name, "$(hostname -i | cut -d' ' -f1)"),
             user: user.to_owned(),
             password: Some(SecretString::from(password)),
             home: database.to_owned(),

@@ -14,8 +14,12 @@ use crate::exec::Cmd;
 const DEFAULT_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 
 /// Override files that Compose adds to a default file by itself, in its order.
-const OVERRIDE_FILES: [&str; 4] =
-    ["compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"];
+const OVERRIDE_FILES: [&str; 4] = [
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
 
 /// How to address one project again, from any process: fixed when a run is planned, so that another shell with
 /// other COMPOSE_* variables resumes the same project.
@@ -117,27 +121,30 @@ impl ProjectRef {
 
     /// Reads the project as it is on disk now.
     pub fn load(&self) -> Result<Project> {
-        let out = self
-            .compose()
-            .args(["config", "--format", "json"])
-            .timeout(Duration::from_secs(60))
-            .output()?;
+        let out =
+            self.compose().args(["config", "--format", "json"]).timeout(Duration::from_secs(60)).output()?;
         if !out.ok() {
             let files: Vec<String> = self.files.iter().map(|f| f.display().to_string()).collect();
-            return Err(Error::refused("compose-invalid", format!("Compose cannot read {}", files.join(", ")))
-                .why(crate::exec::last_lines(&out.stderr, 5))
-                .help("correct the file until `docker compose config` accepts it"));
+            return Err(Error::refused(
+                "compose-invalid",
+                format!("Compose cannot read {}", files.join(", ")),
+            )
+            .why(crate::exec::last_lines(&out.stderr, 5))
+            .help("correct the file until `docker compose config` accepts it"));
         }
-        Project::from_resolved(self.clone(), super::super::docker::parse(&out.stdout, "docker compose config")?)
+        Project::from_resolved(
+            self.clone(),
+            super::super::docker::parse(&out.stdout, "docker compose config")?,
+        )
     }
 }
 
 /// Finds the Compose files that Compose itself would use in `dir`: COMPOSE_FILE from the environment or `.env`,
 /// otherwise the default names with their override file; like Compose, in parent directories too.
 pub fn locate(dir: &Path, env: &BTreeMap<String, String>) -> Result<ProjectRef> {
-    let dir = dir.canonicalize().map_err(|e| {
-        Error::usage("no-directory", format!("no directory {}", dir.display())).why(e)
-    })?;
+    let dir = dir
+        .canonicalize()
+        .map_err(|e| Error::usage("no-directory", format!("no directory {}", dir.display())).why(e))?;
     let dotenv_of = |d: &Path| Some(d.join(".env")).filter(|p| p.is_file());
     let listed = |d: &Path| -> Result<Option<String>> {
         if let Some(v) = env.get("COMPOSE_FILE") {
@@ -169,10 +176,16 @@ pub fn locate(dir: &Path, env: &BTreeMap<String, String>) -> Result<ProjectRef> 
         (base, files)
     };
     if let Some(missing) = files.iter().find(|f| !f.is_file()) {
-        return Err(Error::usage("no-compose-file", format!("COMPOSE_FILE names {}, which does not exist", missing.display())));
+        return Err(Error::usage(
+            "no-compose-file",
+            format!("COMPOSE_FILE names {}, which does not exist", missing.display()),
+        ));
     }
     let env_file = dotenv_of(&base);
-    let profiles = env.get("COMPOSE_PROFILES").map(|p| p.split(',').map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect()).unwrap_or_default();
+    let profiles = env
+        .get("COMPOSE_PROFILES")
+        .map(|p| p.split(',').map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect())
+        .unwrap_or_default();
     let mut at = ProjectRef { name: String::new(), dir: base, files, env_file, profiles };
     at.name = project_name(&at, env)?;
     Ok(at)
@@ -188,7 +201,8 @@ fn project_name(at: &ProjectRef, env: &BTreeMap<String, String>) -> Result<Strin
     if let Some(n) = env.get("COMPOSE_PROJECT_NAME") {
         c = c.env("COMPOSE_PROJECT_NAME", n);
     }
-    let out = c.args(["config", "--format", "json"]).cwd(&at.dir).timeout(Duration::from_secs(60)).output()?;
+    let out =
+        c.args(["config", "--format", "json"]).cwd(&at.dir).timeout(Duration::from_secs(60)).output()?;
     if !out.ok() {
         let files: Vec<String> = at.files.iter().map(|f| f.display().to_string()).collect();
         return Err(Error::refused("compose-invalid", format!("Compose cannot read {}", files.join(", ")))
@@ -196,18 +210,23 @@ fn project_name(at: &ProjectRef, env: &BTreeMap<String, String>) -> Result<Strin
             .help("correct the file until `docker compose config` accepts it"));
     }
     let v: Value = super::super::docker::parse(&out.stdout, "docker compose config")?;
-    v["name"].as_str().map(str::to_owned).ok_or_else(|| Error::failed("odd-output", "Compose names no project"))
+    v["name"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Error::failed("odd-output", "Compose names no project"))
 }
 
 pub(crate) fn read(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
     String::from_utf8(bytes).map_err(|_| {
-        Error::refused("not-utf8", format!("{} is not UTF-8 text", path.display())).help("convert it to UTF-8")
+        Error::refused("not-utf8", format!("{} is not UTF-8 text", path.display()))
+            .help("convert it to UTF-8")
     })
 }
 
 impl Project {
-    fn from_resolved(at: ProjectRef, resolved: Value) -> Result<Project> {
+    fn from_resolved(at: ProjectRef, mut resolved: Value) -> Result<Project> {
+        unescape(&mut resolved);
         let mut services = BTreeMap::new();
         for (name, s) in resolved["services"].as_object().into_iter().flatten() {
             services.insert(name.clone(), service(name, s));
@@ -218,9 +237,23 @@ impl Project {
             volumes.insert(key.clone(), (real, v.clone()));
         }
         if services.is_empty() {
-            return Err(Error::refused("no-services", format!("the Compose project {} has no services", at.name)));
+            return Err(Error::refused(
+                "no-services",
+                format!("the Compose project {} has no services", at.name),
+            ));
         }
         Ok(Project { at, services, volumes, resolved })
+    }
+}
+
+/// `docker compose config` writes `$` as `$$`, so that its output could be read as a Compose file again; a
+/// password with a dollar sign is meant without.
+fn unescape(v: &mut Value) {
+    match v {
+        Value::String(s) if s.contains("$$") => *s = s.replace("$$", "$"),
+        Value::Array(a) => a.iter_mut().for_each(unescape),
+        Value::Object(o) => o.values_mut().for_each(unescape),
+        _ => {}
     }
 }
 

@@ -2,8 +2,8 @@
 
 use secrecy::ExposeSecret;
 
-use super::words::shell;
 use super::Finding;
+use super::words::shell;
 use crate::app::detect::Deployment;
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
@@ -16,7 +16,10 @@ pub(super) fn no_way_in(deployment: &Deployment, e: &Error) -> Finding {
         return Finding::blocker(
             "superuser-login",
             format!("The server in {} refuses the superuser {}", db.service, db.superuser),
-            format!("repot logs in as POSTGRES_USER ({}) to look at every database. The server said: {why}", db.superuser),
+            format!(
+                "repot logs in as POSTGRES_USER ({}) to look at every database. The server said: {why}",
+                db.superuser
+            ),
             format!(
                 "If the password was changed inside the database, put the present one into POSTGRES_PASSWORD of the service {}. \
                  If the server was made with another superuser, put that name into POSTGRES_USER. Then run `repot check` again.",
@@ -28,7 +31,10 @@ pub(super) fn no_way_in(deployment: &Deployment, e: &Error) -> Finding {
         "database-unreachable",
         format!("The service {} runs, but its server does not answer", db.service),
         why,
-        format!("Look at `docker compose logs --tail 50 {}`; when the server answers again, run `repot check` again.", shell(&db.service)),
+        format!(
+            "Look at `docker compose logs --tail 50 {}`; when the server answers again, run `repot check` again.",
+            shell(&db.service)
+        ),
     )
 }
 
@@ -46,7 +52,7 @@ pub(super) fn application_login(deployment: &Deployment, host: &dyn Host) -> Res
             "Nothing has to be done. Afterwards, see that the application can log in; its health check shows that too.",
         )));
     };
-    let Err(e) = host.login_as_application(&db.source_image, user, password.expose_secret(), &db.name) else {
+    let Err(e) = host.login_as_application(user, password.expose_secret(), &db.name) else {
         return Ok(None);
     };
     if e.kind == Kind::Interrupted {

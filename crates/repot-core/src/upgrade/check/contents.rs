@@ -1,19 +1,26 @@
 //! What is inside one database: objects that a dump carries differently, or not at all.
 
+use super::Finding;
 use super::database::{Look, names, value};
 use super::words::{count, some};
-use super::Finding;
 use crate::engine::postgres::facts::DatabaseFacts;
 use crate::engine::postgres::session::Session;
 use crate::error::Result;
 
 /// Not a member of an extension; `$c` is the catalog, `$o` the object's oid.
 fn own(catalog: &str, oid: &str) -> String {
-    format!("NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = '{catalog}'::regclass AND e.objid = {oid} AND e.deptype = 'e')")
+    format!(
+        "NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = '{catalog}'::regclass AND e.objid = {oid} AND e.deptype = 'e')"
+    )
 }
 
 /// Looks into one database.
-pub(super) fn check(look: &Look<'_>, session: &Session, d: &DatabaseFacts, found: &mut Vec<Finding>) -> Result<()> {
+pub(super) fn check(
+    look: &Look<'_>,
+    session: &Session,
+    d: &DatabaseFacts,
+    found: &mut Vec<Finding>,
+) -> Result<()> {
     let name = d.name.as_str();
     indexes(look, session, name, found)?;
     constraints(session, name, found)?;
@@ -36,7 +43,11 @@ fn indexes(look: &Look<'_>, session: &Session, name: &str, found: &mut Vec<Findi
     )?;
     for r in &rows {
         let (index, table, unique) = (value(r, 0), value(r, 1), value(r, 2) == "t");
-        let reindex = if look.source() >= 12 { format!("REINDEX INDEX CONCURRENTLY {index}") } else { format!("REINDEX INDEX {index}") };
+        let reindex = if look.source() >= 12 {
+            format!("REINDEX INDEX CONCURRENTLY {index}")
+        } else {
+            format!("REINDEX INDEX {index}")
+        };
         let twice = if unique {
             " If it says that a key is duplicated, two rows of the table have the value that it names: correct one of them and try again."
         } else {
@@ -68,7 +79,14 @@ fn constraints(session: &Session, name: &str, found: &mut Vec<Finding>) -> Resul
     if !list.is_empty() {
         found.push(Finding::info(
             "not-valid-constraints",
-            format!("{} in {name} never checked against old rows", if list.len() == 1 { "A constraint was".to_owned() } else { format!("{} constraints were", list.len()) }),
+            format!(
+                "{} in {name} never checked against old rows",
+                if list.len() == 1 {
+                    "A constraint was".to_owned()
+                } else {
+                    format!("{} constraints were", list.len())
+                }
+            ),
             format!("{} (NOT VALID). They come along just so.", some(&list, 6)),
         ));
     }
@@ -139,7 +157,8 @@ fn types(look: &Look<'_>, session: &Session, name: &str, found: &mut Vec<Finding
             ));
         }
     }
-    let counters = columns_of(session, "'xid', 'xid8', 'cid', 'tid', 'txid_snapshot', 'pg_snapshot', 'pg_lsn'")?;
+    let counters =
+        columns_of(session, "'xid', 'xid8', 'cid', 'tid', 'txid_snapshot', 'pg_snapshot', 'pg_lsn'")?;
     if !counters.is_empty() {
         found.push(Finding::warning(
             "transaction-ids",
@@ -158,16 +177,25 @@ fn types(look: &Look<'_>, session: &Session, name: &str, found: &mut Vec<Finding
             found.push(Finding::info(
                 "aclitem-columns",
                 format!("Columns in {name} hold access rights (aclitem)"),
-                format!("{}. Their inner form changed in 16; a dump carries them as text, so they come along.", some(&acl, 6)),
+                format!(
+                    "{}. Their inner form changed in 16; a dump carries them as text, so they come along.",
+                    some(&acl, 6)
+                ),
             ));
         }
     }
-    let by_name = columns_of(session, "'regproc', 'regprocedure', 'regoper', 'regoperator', 'regclass', 'regtype', 'regrole', 'regnamespace', 'regconfig', 'regdictionary', 'regcollation'")?;
+    let by_name = columns_of(
+        session,
+        "'regproc', 'regprocedure', 'regoper', 'regoperator', 'regclass', 'regtype', 'regrole', 'regnamespace', 'regconfig', 'regdictionary', 'regcollation'",
+    )?;
     if !by_name.is_empty() {
         found.push(Finding::info(
             "reg-columns",
             format!("Columns in {name} refer to tables, functions or the like"),
-            format!("{}. They are carried by name, so they mean the same on the new server.", some(&by_name, 6)),
+            format!(
+                "{}. They are carried by name, so they mean the same on the new server.",
+                some(&by_name, 6)
+            ),
         ));
     }
     Ok(())
@@ -190,20 +218,32 @@ fn dropped_objects(look: &Look<'_>, session: &Session, name: &str, found: &mut V
         found.push(Finding::blocker(
             "objects-in-pg-catalog",
             format!("Somebody made objects in PostgreSQL's own schemas in {name}"),
-            format!("{}. A dump never contains what is in these schemas, so they would be lost.", some(&hidden, 6)),
-            format!("Move each to a schema of your own, like this: {}", look.psql(name, "ALTER FUNCTION pg_catalog.NAME(…) SET SCHEMA public")),
+            format!(
+                "{}. A dump never contains what is in these schemas, so they would be lost.",
+                some(&hidden, 6)
+            ),
+            format!(
+                "Move each to a schema of your own, like this: {}",
+                look.psql(name, "ALTER FUNCTION pg_catalog.NAME(…) SET SCHEMA public")
+            ),
         ));
     }
     if !look.passes(14) {
         return Ok(());
     }
-    let postfix = names(session, "SELECT o.oid::regoperator::text FROM pg_operator o WHERE o.oid >= 16384 AND o.oprright = 0 AND o.oprleft <> 0 ORDER BY 1")?;
+    let postfix = names(
+        session,
+        "SELECT o.oid::regoperator::text FROM pg_operator o WHERE o.oid >= 16384 AND o.oprright = 0 AND o.oprleft <> 0 ORDER BY 1",
+    )?;
     if !postfix.is_empty() {
         found.push(Finding::blocker(
             "postfix-operators",
             format!("{name} has operators that stand behind their operand, which PostgreSQL 14 dropped"),
             format!("{}.", some(&postfix, 6)),
-            format!("Use a function instead, then: {}", look.psql(name, &format!("DROP OPERATOR {}", postfix[0]))),
+            format!(
+                "Use a function instead, then: {}",
+                look.psql(name, &format!("DROP OPERATOR {}", postfix[0]))
+            ),
         ));
     }
     let conversions = names(
@@ -215,7 +255,10 @@ fn dropped_objects(look: &Look<'_>, session: &Session, name: &str, found: &mut V
             "encoding-conversions",
             format!("{name} has encoding conversions of its own"),
             format!("{}. PostgreSQL 14 changed what their functions must look like.", some(&conversions, 6)),
-            format!("Drop them, and make them again with a version for 14 or later: {}", look.psql(name, &format!("DROP CONVERSION {}", conversions[0]))),
+            format!(
+                "Drop them, and make them again with a version for 14 or later: {}",
+                look.psql(name, &format!("DROP CONVERSION {}", conversions[0]))
+            ),
         ));
     }
     // pg_upgrade's check_for_incompatible_polymorphics: these functions now take anycompatiblearray.
@@ -248,14 +291,22 @@ fn functions(look: &Look<'_>, session: &Session, name: &str, found: &mut Vec<Fin
     )?;
     for r in &rows {
         let (function, setting) = (value(r, 0), value(r, 1));
-        if let Some(gone) = crate::engine::postgres::settings::removed(&setting, look.source(), look.target_major).filter(|g| !g.alias)
+        if let Some(gone) =
+            crate::engine::postgres::settings::removed(&setting, look.source(), look.target_major)
+                .filter(|g| !g.alias)
             && gone.convert.is_none_or(|c| c(&value(r, 2), look.facts.wal_segment_bytes) != Some(value(r, 2)))
         {
             found.push(Finding::blocker(
                 "removed-setting-role",
                 format!("The function {function} in {name} sets {setting}, which no longer exists"),
-                format!("PostgreSQL {} dropped or renamed it ({}); restoring the function would fail.", gone.removed_in, gone.why),
-                format!("Take it away: {}", look.psql(name, &format!("ALTER FUNCTION {function} RESET {setting}"))),
+                format!(
+                    "PostgreSQL {} dropped or renamed it ({}); restoring the function would fail.",
+                    gone.removed_in, gone.why
+                ),
+                format!(
+                    "Take it away: {}",
+                    look.psql(name, &format!("ALTER FUNCTION {function} RESET {setting}"))
+                ),
             ));
         }
     }
@@ -313,7 +364,11 @@ fn outside(look: &Look<'_>, session: &Session, name: &str, found: &mut Vec<Findi
     if !servers.is_empty() {
         found.push(Finding::info(
             "foreign-servers",
-            format!("{name} reads from {}: {}", count(servers.len(), "other server", "other servers"), some(&servers, 6)),
+            format!(
+                "{name} reads from {}: {}",
+                count(servers.len(), "other server", "other servers"),
+                some(&servers, 6)
+            ),
             "Their definitions and logins come along; what is stored on them stays there.",
         ));
     }
@@ -339,16 +394,26 @@ fn outside(look: &Look<'_>, session: &Session, name: &str, found: &mut Vec<Findi
     }
     let triggers = names(
         session,
-        &format!("SELECT t.evtname FROM pg_event_trigger t WHERE t.evtenabled <> 'D' AND {} ORDER BY 1", own("pg_event_trigger", "t.oid")),
+        &format!(
+            "SELECT t.evtname FROM pg_event_trigger t WHERE t.evtenabled <> 'D' AND {} ORDER BY 1",
+            own("pg_event_trigger", "t.oid")
+        ),
     )?;
     if !triggers.is_empty() {
         found.push(Finding::info(
             "event-triggers",
-            format!("{name} has {}: {}", count(triggers.len(), "event trigger", "event triggers"), some(&triggers, 6)),
+            format!(
+                "{name} has {}: {}",
+                count(triggers.len(), "event trigger", "event triggers"),
+                some(&triggers, 6)
+            ),
             "They are restored last, after everything that would set them off.",
         ));
     }
-    let labels = names(session, "SELECT DISTINCT provider FROM (SELECT provider FROM pg_seclabel UNION SELECT provider FROM pg_shseclabel) l ORDER BY 1")?;
+    let labels = names(
+        session,
+        "SELECT DISTINCT provider FROM (SELECT provider FROM pg_seclabel UNION SELECT provider FROM pg_shseclabel) l ORDER BY 1",
+    )?;
     if !labels.is_empty() {
         found.push(Finding::warning(
             "security-labels",
@@ -427,7 +492,11 @@ fn plain(session: &Session, name: &str, found: &mut Vec<Finding>) -> Result<()> 
     if !unlogged.is_empty() {
         found.push(Finding::info(
             "unlogged-tables",
-            format!("{} in {name} {} unlogged", count(unlogged.len(), "table", "tables"), if unlogged.len() == 1 { "is" } else { "are" }),
+            format!(
+                "{} in {name} {} unlogged",
+                count(unlogged.len(), "table", "tables"),
+                if unlogged.len() == 1 { "is" } else { "are" }
+            ),
             format!("{}. Their rows come along like all others.", some(&unlogged, 6)),
         ));
     }

@@ -7,7 +7,9 @@ use super::{Finding, contents};
 use crate::app::detect::Deployment;
 use crate::engine::postgres::facts::ClusterFacts;
 use crate::engine::postgres::session::{Connector, Row, Session};
-use crate::engine::postgres::settings::{from_arguments, is_on, removed, settings_dropped, settings_to_carry};
+use crate::engine::postgres::settings::{
+    from_arguments, is_on, removed, settings_dropped, settings_to_carry,
+};
 use crate::error::Result;
 use crate::host::docker::Docker;
 use crate::progress::human_bytes;
@@ -34,7 +36,11 @@ impl Look<'_> {
         psql(self.deployment, database, sql)
     }
     fn home(&self) -> &str {
-        if self.facts.databases.iter().any(|d| d.name == "postgres") { "postgres" } else { &self.deployment.database.name }
+        if self.facts.databases.iter().any(|d| d.name == "postgres") {
+            "postgres"
+        } else {
+            &self.deployment.database.name
+        }
     }
 }
 
@@ -52,7 +58,12 @@ pub(super) fn names(session: &Session, sql: &str) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// When the server fails. What is found in it is a finding.
-pub fn check_database(deployment: &Deployment, facts: &ClusterFacts, connector: &dyn Connector, target_major: u32) -> Result<Vec<Finding>> {
+pub fn check_database(
+    deployment: &Deployment,
+    facts: &ClusterFacts,
+    connector: &dyn Connector,
+    target_major: u32,
+) -> Result<Vec<Finding>> {
     let look = Look { deployment, facts, target_major };
     let mut found = Vec::new();
     let session = connector.connect(connector.home_database())?;
@@ -93,9 +104,11 @@ fn standing(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
         ));
     }
     if look.facts.major() >= 12 {
-        let damaged = session.query("SELECT datname, checksum_failures FROM pg_stat_database WHERE checksum_failures > 0")?;
+        let damaged = session
+            .query("SELECT datname, checksum_failures FROM pg_stat_database WHERE checksum_failures > 0")?;
         if !damaged.is_empty() {
-            let list: Vec<String> = damaged.iter().map(|r| format!("{} ({})", value(r, 0), value(r, 1))).collect();
+            let list: Vec<String> =
+                damaged.iter().map(|r| format!("{} ({})", value(r, 0), value(r, 1))).collect();
             found.push(Finding::warning(
                 "checksum-failures",
                 "The server has met damaged pages",
@@ -136,7 +149,8 @@ fn replication(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
     let slots = session.query("SELECT slot_name, slot_type, coalesce(plugin, ''), coalesce(database, ''), active, quote_literal(slot_name) FROM pg_replication_slots ORDER BY 1")?;
     for r in &slots {
         let (name, active) = (value(r, 0), value(r, 4) == "t");
-        let used = if active { "Something reads from it right now" } else { "Nothing reads from it right now" };
+        let used =
+            if active { "Something reads from it right now" } else { "Nothing reads from it right now" };
         let drop = look.psql(home, &format!("SELECT pg_drop_replication_slot({})", value(r, 5)));
         found.push(if value(r, 1) == "logical" {
             Finding::blocker(
@@ -229,11 +243,17 @@ fn tablespaces(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
 }
 
 fn roles(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
-    let md5 = names(session, "SELECT rolname FROM pg_authid WHERE rolcanlogin AND rolpassword LIKE 'md5%' ORDER BY 1")?;
+    let md5 = names(
+        session,
+        "SELECT rolname FROM pg_authid WHERE rolcanlogin AND rolpassword LIKE 'md5%' ORDER BY 1",
+    )?;
     if md5.is_empty() {
         return Ok(Vec::new());
     }
-    let scram_rules = names(session, "SELECT line_number::text FROM pg_hba_file_rules WHERE auth_method = 'scram-sha-256' ORDER BY 1")?;
+    let scram_rules = names(
+        session,
+        "SELECT line_number::text FROM pg_hba_file_rules WHERE auth_method = 'scram-sha-256' ORDER BY 1",
+    )?;
     let method = session.scalar("SELECT current_setting('password_encryption')")?;
     let title = format!("{} with an md5 password: {}", count(md5.len(), "role", "roles"), some(&md5, 6));
     let change = format!(
@@ -253,17 +273,22 @@ fn roles(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
             ));
         }
         if method == "scram-sha-256" {
-            detail.push_str("New passwords are stored as scram-sha-256 (password_encryption), these are from before. ");
+            detail.push_str(
+                "New passwords are stored as scram-sha-256 (password_encryption), these are from before. ",
+            );
         }
         detail.push_str("Passwords and pg_hba.conf are carried over as they are.");
         return Ok(vec![Finding::warning(
             "md5-passwords",
             title,
             detail,
-            format!("Give each of them its password anew, the same one if you like, so that it is stored the new way: {change}"),
+            format!(
+                "Give each of them its password anew, the same one if you like, so that it is stored the new way: {change}"
+            ),
         )]);
     }
-    let mut detail = "Passwords and pg_hba.conf are carried over as they are, so these logins go on working.".to_owned();
+    let mut detail =
+        "Passwords and pg_hba.conf are carried over as they are, so these logins go on working.".to_owned();
     if look.target_major >= 18 {
         detail.push_str(" PostgreSQL 18 calls md5 passwords deprecated; a later version will drop them.");
     }
@@ -276,7 +301,11 @@ fn access_rules(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
         "SELECT line_number::text, coalesce(type, ''), array_to_string(coalesce(database, '{}'), ','), array_to_string(coalesce(user_name, '{}'), ','), \
          coalesce(address, ''), coalesce(auth_method, ''), array_to_string(coalesce(options, '{}'), ','), coalesce(error, '') FROM pg_hba_file_rules",
     )?;
-    let wrong: Vec<String> = rows.iter().filter(|r| !value(r, 7).is_empty()).map(|r| format!("line {}: {}", value(r, 0), value(r, 7))).collect();
+    let wrong: Vec<String> = rows
+        .iter()
+        .filter(|r| !value(r, 7).is_empty())
+        .map(|r| format!("line {}: {}", value(r, 0), value(r, 7)))
+        .collect();
     if !wrong.is_empty() {
         found.push(Finding::blocker(
             "hba-invalid",
@@ -288,7 +317,11 @@ fn access_rules(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
     if look.passes(14) {
         let old: Vec<String> = rows
             .iter()
-            .filter(|r| value(r, 6).split(',').any(|o| matches!(o, "clientcert=1" | "clientcert=0" | "clientcert=no-verify")))
+            .filter(|r| {
+                value(r, 6)
+                    .split(',')
+                    .any(|o| matches!(o, "clientcert=1" | "clientcert=0" | "clientcert=no-verify"))
+            })
             .map(|r| value(r, 0))
             .collect();
         if !old.is_empty() {
@@ -306,7 +339,8 @@ fn access_rules(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
         let near = kind == "local" || matches!(address.as_str(), "127.0.0.1" | "::1");
         whom && ((near && method == "trust") || (kind == "host" && address == "all"))
     };
-    let own: Vec<String> = rows.iter().filter(|r| value(r, 7).is_empty() && !ordinary(r)).map(|r| value(r, 0)).collect();
+    let own: Vec<String> =
+        rows.iter().filter(|r| value(r, 7).is_empty() && !ordinary(r)).map(|r| value(r, 0)).collect();
     if !own.is_empty() {
         found.push(Finding::info(
             "hba-custom",
@@ -314,7 +348,11 @@ fn access_rules(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
             "The file is carried over as it is.",
         ));
     }
-    for (what, path) in [("postgresql.conf", &look.facts.config_file), ("pg_hba.conf", &look.facts.hba_file), ("pg_ident.conf", &look.facts.ident_file)] {
+    for (what, path) in [
+        ("postgresql.conf", &look.facts.config_file),
+        ("pg_hba.conf", &look.facts.hba_file),
+        ("pg_ident.conf", &look.facts.ident_file),
+    ] {
         if !path.is_empty() && !look.facts.is_in_data_directory(path) {
             found.push(Finding::info(
                 "config-outside",
@@ -353,7 +391,8 @@ fn settings(look: &Look<'_>) -> Vec<Finding> {
     }
     let mut outside = Vec::new();
     for s in &facts.file_settings {
-        if let Some(r) = removed(&s.name, facts.major(), to).filter(|r| !r.alias && r.renamed_to != Some(r.name))
+        if let Some(r) =
+            removed(&s.name, facts.major(), to).filter(|r| !r.alias && r.renamed_to != Some(r.name))
             && s.file == facts.config_file
             && !facts.is_in_data_directory(&s.file)
         {
@@ -376,26 +415,48 @@ fn settings(look: &Look<'_>) -> Vec<Finding> {
     if !dropped.is_empty() {
         found.push(Finding::warning(
             "settings-dropped",
-            format!("{} not carried over to the new server", if dropped.len() == 1 { "One setting is".to_owned() } else { format!("{} settings are", dropped.len()) }),
+            format!(
+                "{} not carried over to the new server",
+                if dropped.len() == 1 {
+                    "One setting is".to_owned()
+                } else {
+                    format!("{} settings are", dropped.len())
+                }
+            ),
             format!("{}.", some(&dropped, 12)),
             "Nothing has to be done, unless you relied on one of them.",
         ));
     }
     let carried = settings_to_carry(facts, to);
-    let changed: Vec<String> = carried.iter().filter_map(|c| c.note.as_ref().map(|n| format!("{} = {} ({n})", c.name, c.value))).collect();
+    let changed: Vec<String> = carried
+        .iter()
+        .filter_map(|c| c.note.as_ref().map(|n| format!("{} = {} ({n})", c.name, c.value)))
+        .collect();
     if !changed.is_empty() {
         found.push(Finding::warning(
             "settings-changed",
-            format!("{} a word: {}", if changed.len() == 1 { "One setting needs" } else { "Some settings need" }, some(&carried.iter().filter(|c| c.note.is_some()).map(|c| c.name.as_str()).collect::<Vec<_>>(), 6)),
+            format!(
+                "{} a word: {}",
+                if changed.len() == 1 { "One setting needs" } else { "Some settings need" },
+                some(
+                    &carried.iter().filter(|c| c.note.is_some()).map(|c| c.name.as_str()).collect::<Vec<_>>(),
+                    6
+                )
+            ),
             format!("{}.", some(&changed, 8)),
             "Nothing has to be done now; look at them after the upgrade.",
         ));
     }
-    let plain: Vec<String> = carried.iter().filter(|c| c.note.is_none()).map(|c| format!("{} = {}", c.name, c.value)).collect();
+    let plain: Vec<String> =
+        carried.iter().filter(|c| c.note.is_none()).map(|c| format!("{} = {}", c.name, c.value)).collect();
     if !plain.is_empty() {
         found.push(Finding::info(
             "settings-carried",
-            format!("{} of your own {} along", count(plain.len(), "setting", "settings"), if plain.len() == 1 { "comes" } else { "come" }),
+            format!(
+                "{} of your own {} along",
+                count(plain.len(), "setting", "settings"),
+                if plain.len() == 1 { "comes" } else { "come" }
+            ),
             format!("{}.", some(&plain, 12)),
         ));
     }
@@ -408,14 +469,25 @@ fn settings(look: &Look<'_>) -> Vec<Finding> {
         ));
     }
     let value_of = |n: &str| {
-        let in_file = facts.file_settings.iter().rev().find(|s| s.name.eq_ignore_ascii_case(n)).map(|s| s.value.clone());
+        let in_file = facts
+            .file_settings
+            .iter()
+            .rev()
+            .find(|s| s.name.eq_ignore_ascii_case(n))
+            .map(|s| s.value.clone());
         arguments.iter().rev().find(|a| a.0.eq_ignore_ascii_case(n)).map(|a| a.1.clone()).or(in_file)
     };
-    let risky: Vec<&str> = [("fsync", false), ("full_page_writes", false), ("zero_damaged_pages", true), ("ignore_checksum_failure", true), ("ignore_system_indexes", true)]
-        .into_iter()
-        .filter(|(n, bad)| value_of(n).is_some_and(|v| is_on(&v) == *bad))
-        .map(|(n, _)| n)
-        .collect();
+    let risky: Vec<&str> = [
+        ("fsync", false),
+        ("full_page_writes", false),
+        ("zero_damaged_pages", true),
+        ("ignore_checksum_failure", true),
+        ("ignore_system_indexes", true),
+    ]
+    .into_iter()
+    .filter(|(n, bad)| value_of(n).is_some_and(|v| is_on(&v) == *bad))
+    .map(|(n, _)| n)
+    .collect();
     if !risky.is_empty() {
         found.push(Finding::warning(
             "risky-settings",
@@ -461,7 +533,10 @@ fn settings_of_roles(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>>
             found.push(Finding::blocker(
                 "removed-setting-role",
                 format!("A setting of {whose} no longer exists: {name}"),
-                format!("PostgreSQL {} dropped or renamed it ({}); restoring it would fail.", gone.removed_in, gone.why),
+                format!(
+                    "PostgreSQL {} dropped or renamed it ({}); restoring it would fail.",
+                    gone.removed_in, gone.why
+                ),
                 format!("Take it away: {reset}"),
             ));
         }
@@ -491,7 +566,8 @@ fn live(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
     }
     let wrong = session.query("SELECT DISTINCT sourcefile, sourceline::text, error FROM pg_file_settings WHERE error IS NOT NULL AND error <> 'setting could not be applied' ORDER BY 1, 2")?;
     if !wrong.is_empty() {
-        let list: Vec<String> = wrong.iter().map(|r| format!("{}:{}: {}", value(r, 0), value(r, 1), value(r, 2))).collect();
+        let list: Vec<String> =
+            wrong.iter().map(|r| format!("{}:{}: {}", value(r, 0), value(r, 1), value(r, 2))).collect();
         found.push(Finding::warning(
             "settings-invalid",
             "The configuration files have lines that the server does not take",
@@ -508,7 +584,11 @@ fn live(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
         ));
     }
     if session.scalar("SELECT current_setting('wal_level')")? == "logical" {
-        found.push(Finding::info("wal-level", "wal_level is logical", "It is carried over, so logical replication can be set up again."));
+        found.push(Finding::info(
+            "wal-level",
+            "wal_level is logical",
+            "It is carried over, so logical replication can be set up again.",
+        ));
     }
     if !look.facts.data_checksums {
         let text = if look.target_major >= 18 {
@@ -554,7 +634,19 @@ fn connections(look: &Look<'_>, session: &Session) -> Result<Vec<Finding>> {
          WHERE xact_start < now() - interval '{LONG_TRANSACTION_S} s' AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY xact_start"
     ))?;
     if !long.is_empty() {
-        let list: Vec<String> = long.iter().map(|r| format!("process {} of {} in {}, open for {} min ({})", value(r, 0), value(r, 1), value(r, 2), value(r, 4), value(r, 3))).collect();
+        let list: Vec<String> = long
+            .iter()
+            .map(|r| {
+                format!(
+                    "process {} of {} in {}, open for {} min ({})",
+                    value(r, 0),
+                    value(r, 1),
+                    value(r, 2),
+                    value(r, 4),
+                    value(r, 3)
+                )
+            })
+            .collect();
         found.push(Finding::warning(
             "long-transactions",
             format!("{} open for a long time", if long.len() == 1 { "A transaction has been" } else { "Transactions have been" }),
@@ -627,11 +719,21 @@ fn databases(look: &Look<'_>) -> Vec<Finding> {
     if !others.is_empty() {
         found.push(Finding::info(
             "other-databases",
-            format!("There {} {} beside the application's", be(others.len()), count(others.len(), "database", "databases")),
+            format!(
+                "There {} {} beside the application's",
+                be(others.len()),
+                count(others.len(), "database", "databases")
+            ),
             format!("{}. They come along.", some(&others, 8)),
         ));
     }
-    let open: Vec<&str> = look.facts.databases.iter().filter(|d| d.public_may_create && d.name != "template1").map(|d| d.name.as_str()).collect();
+    let open: Vec<&str> = look
+        .facts
+        .databases
+        .iter()
+        .filter(|d| d.public_may_create && d.name != "template1")
+        .map(|d| d.name.as_str())
+        .collect();
     if look.passes(15) && !open.is_empty() {
         found.push(Finding::info(
             "public-schema",
@@ -642,12 +744,18 @@ fn databases(look: &Look<'_>) -> Vec<Finding> {
             ),
         ));
     }
-    let with_objects: Vec<&str> = look.facts.databases.iter().filter(|d| d.large_objects > 0).map(|d| d.name.as_str()).collect();
+    let with_objects: Vec<&str> =
+        look.facts.databases.iter().filter(|d| d.large_objects > 0).map(|d| d.name.as_str()).collect();
     if !with_objects.is_empty() {
         let all: u64 = look.facts.databases.iter().map(|d| d.large_objects).sum();
         found.push(Finding::info(
             "large-objects",
-            format!("There {} {} in {}", if all == 1 { "is" } else { "are" }, count(usize::try_from(all).unwrap_or(usize::MAX), "large object", "large objects"), some(&with_objects, 5)),
+            format!(
+                "There {} {} in {}",
+                if all == 1 { "is" } else { "are" },
+                count(usize::try_from(all).unwrap_or(usize::MAX), "large object", "large objects"),
+                some(&with_objects, 5)
+            ),
             "They come along with the same numbers, owners and rights, and are compared.",
         ));
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::{psql, some};
 use super::Finding;
+use super::words::{psql, some};
 use crate::app::detect::Deployment;
 use crate::app::version::Version;
 use crate::engine::postgres::facts::ClusterFacts;
@@ -76,7 +76,9 @@ impl ImageFacts {
     }
     fn has_locale(&self, name: &str) -> bool {
         // musl takes every name and treats all alike.
-        matches!(name, "" | "C" | "POSIX") || self.is_musl() || self.locales.iter().any(|l| normal(l) == normal(name))
+        matches!(name, "" | "C" | "POSIX")
+            || self.is_musl()
+            || self.locales.iter().any(|l| normal(l) == normal(name))
     }
 }
 
@@ -125,7 +127,11 @@ fn parse(text: &str) -> ImageFacts {
         match key {
             "server" if value != "none" => {
                 value.clone_into(&mut f.server);
-                let digits: String = value.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+                let digits: String = value
+                    .chars()
+                    .skip_while(|c| !c.is_ascii_digit())
+                    .take_while(char::is_ascii_digit)
+                    .collect();
                 f.major = digits.parse().ok();
             }
             "libc" => value.trim().clone_into(&mut f.libc),
@@ -195,9 +201,16 @@ fn needs(session: &Session, name: &str) -> Result<DatabaseNeeds> {
 ///
 /// # Errors
 /// When Docker or the running server fails. What does not fit is a finding.
-pub fn check_image(deployment: &Deployment, facts: &ClusterFacts, connector: &dyn Connector, image: &str, major: u32) -> Result<Vec<Finding>> {
+pub fn check_image(
+    deployment: &Deployment,
+    facts: &ClusterFacts,
+    connector: &dyn Connector,
+    image: &str,
+    major: u32,
+) -> Result<Vec<Finding>> {
     let mut settings = from_arguments(&deployment.database.extras.arguments);
-    settings.retain(|(n, _)| !["config_file", "data_directory", "hba_file", "ident_file"].contains(&n.as_str()));
+    settings
+        .retain(|(n, _)| !["config_file", "data_directory", "hba_file", "ident_file"].contains(&n.as_str()));
     let given = settings.len();
     settings.extend(settings_to_carry(facts, major).into_iter().map(|s| (s.name, s.value)));
     let target = match examine(image, &settings) {
@@ -225,12 +238,23 @@ pub fn check_image(deployment: &Deployment, facts: &ClusterFacts, connector: &dy
 fn whole(image: &str, target: &ImageFacts, major: u32) -> Vec<Finding> {
     let remedy = "Name an image made like the official postgres image, of that version, as target_image in repot.toml.";
     if target.major.is_none() {
-        return vec![Finding::blocker("image-unusable", format!("There is no PostgreSQL server in the image {image}"), "No program `postgres` was found in it.", remedy)];
+        return vec![Finding::blocker(
+            "image-unusable",
+            format!("There is no PostgreSQL server in the image {image}"),
+            "No program `postgres` was found in it.",
+            remedy,
+        )];
     }
     if target.major != Some(major) {
-        return vec![Finding::blocker("target-image-major", format!("The image {image} does not hold PostgreSQL {major}"), format!("It holds {}.", target.server), remedy)];
+        return vec![Finding::blocker(
+            "target-image-major",
+            format!("The image {image} does not hold PostgreSQL {major}"),
+            format!("It holds {}.", target.server),
+            remedy,
+        )];
     }
-    let missing: Vec<&str> = ["bash", "docker-entrypoint.sh"].into_iter().filter(|t| !target.tools.contains(*t)).collect();
+    let missing: Vec<&str> =
+        ["bash", "docker-entrypoint.sh"].into_iter().filter(|t| !target.tools.contains(*t)).collect();
     if missing.is_empty() {
         return Vec::new();
     }
@@ -245,18 +269,40 @@ fn whole(image: &str, target: &ImageFacts, major: u32) -> Vec<Finding> {
 /// Extensions that need more than a dump, and what to do when they are gone: name, whether a dump cannot carry
 /// them at all, advice.
 const KNOWN_EXTENSIONS: [(&str, bool, &str); 9] = [
-    ("timescaledb", true, "TimescaleDB has its own procedure (timescaledb_pre_restore, the same extension version on both sides); follow its manual for this database."),
+    (
+        "timescaledb",
+        true,
+        "TimescaleDB has its own procedure (timescaledb_pre_restore, the same extension version on both sides); follow its manual for this database.",
+    ),
     ("citus", true, "Citus keeps its data on several servers; follow its own upgrade manual."),
     ("adminpack", false, "PostgreSQL 17 dropped it; only old versions of pgAdmin used it. Remove it: "),
     ("old_snapshot", false, "PostgreSQL 17 dropped it with the feature it shows. Remove it: "),
-    ("plpythonu", false, "Python 2 is gone since PostgreSQL 15. Write its functions anew for plpython3u, then remove it: "),
-    ("plpython2u", false, "Python 2 is gone since PostgreSQL 15. Write its functions anew for plpython3u, then remove it: "),
-    ("vectors", false, "pgvecto.rs was replaced by VectorChord. Follow the application's own migration first (Immich has one), or use an image that holds both."),
+    (
+        "plpythonu",
+        false,
+        "Python 2 is gone since PostgreSQL 15. Write its functions anew for plpython3u, then remove it: ",
+    ),
+    (
+        "plpython2u",
+        false,
+        "Python 2 is gone since PostgreSQL 15. Write its functions anew for plpython3u, then remove it: ",
+    ),
+    (
+        "vectors",
+        false,
+        "pgvecto.rs was replaced by VectorChord. Follow the application's own migration first (Immich has one), or use an image that holds both.",
+    ),
     ("chkpass", false, "PostgreSQL 11 dropped it. Change its columns to text, then remove it: "),
     ("timetravel", false, "PostgreSQL 12 dropped it. Remove it: "),
 ];
 
-fn extensions(deployment: &Deployment, facts: &ClusterFacts, target: &ImageFacts, image: &str, major: u32) -> Vec<Finding> {
+fn extensions(
+    deployment: &Deployment,
+    facts: &ClusterFacts,
+    target: &ImageFacts,
+    image: &str,
+    major: u32,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut used: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for d in &facts.databases {
@@ -323,11 +369,20 @@ fn library_name(text: &str) -> Option<&str> {
     (!name.is_empty() && !name.contains('/')).then_some(name)
 }
 
-fn libraries(deployment: &Deployment, facts: &ClusterFacts, target: &ImageFacts, image: &str, all: &[DatabaseNeeds]) -> Vec<Finding> {
+fn libraries(
+    deployment: &Deployment,
+    facts: &ClusterFacts,
+    target: &ImageFacts,
+    image: &str,
+    all: &[DatabaseNeeds],
+) -> Vec<Finding> {
     let db = &deployment.database;
     let mut found = Vec::new();
-    let missing = |name: &str| !target.libraries.contains(name) && !target.libraries.contains(name.trim_start_matches("plugins/"));
-    let gone: Vec<&str> = facts.preload_libraries.split(',').filter_map(library_name).filter(|n| missing(n)).collect();
+    let missing = |name: &str| {
+        !target.libraries.contains(name) && !target.libraries.contains(name.trim_start_matches("plugins/"))
+    };
+    let gone: Vec<&str> =
+        facts.preload_libraries.split(',').filter_map(library_name).filter(|n| missing(n)).collect();
     if !gone.is_empty() {
         found.push(Finding::blocker(
             "preload-missing",
@@ -341,12 +396,8 @@ fn libraries(deployment: &Deployment, facts: &ClusterFacts, target: &ImageFacts,
         ));
     }
     for d in all {
-        let gone: Vec<String> = d
-            .libraries
-            .iter()
-            .filter(|l| library_name(l).is_none_or(missing))
-            .cloned()
-            .collect();
+        let gone: Vec<String> =
+            d.libraries.iter().filter(|l| library_name(l).is_none_or(missing)).cloned().collect();
         if !gone.is_empty() {
             found.push(Finding::blocker(
                 "library-missing",
@@ -375,7 +426,9 @@ fn locales(facts: &ClusterFacts, target: &ImageFacts, image: &str, all: &[Databa
     for n in all {
         for (name, provider, locale) in &n.collations {
             if provider == "c" && !target.has_locale(locale) {
-                gone.entry(locale.clone()).or_default().push(format!("collation {name} in database {}", n.name));
+                gone.entry(locale.clone())
+                    .or_default()
+                    .push(format!("collation {name} in database {}", n.name));
             }
             if provider == "i" {
                 icu.push(format!("collation {name} in database {}", n.name));
@@ -410,7 +463,9 @@ fn locales(facts: &ClusterFacts, target: &ImageFacts, image: &str, all: &[Databa
 /// Differences in what decides the order of text. The dump method builds every index anew, so a difference corrupts
 /// nothing; what people see may still be in another order.
 fn sort_order(facts: &ClusterFacts, source: &ImageFacts, target: &ImageFacts) -> Vec<Finding> {
-    let sorts = |d: &&crate::engine::postgres::facts::DatabaseFacts| d.locale_provider == "libc" && !matches!(d.collate.as_str(), "C" | "POSIX");
+    let sorts = |d: &&crate::engine::postgres::facts::DatabaseFacts| {
+        d.locale_provider == "libc" && !matches!(d.collate.as_str(), "C" | "POSIX")
+    };
     let by_libc = facts.databases.iter().any(|d| sorts(&d));
     let mut found = Vec::new();
     if source.libc.is_empty() || target.libc.is_empty() {
@@ -445,7 +500,13 @@ fn sort_order(facts: &ClusterFacts, source: &ImageFacts, target: &ImageFacts) ->
     found
 }
 
-fn refused(deployment: &Deployment, facts: &ClusterFacts, target: &ImageFacts, from_command: &[String], major: u32) -> Vec<Finding> {
+fn refused(
+    deployment: &Deployment,
+    facts: &ClusterFacts,
+    target: &ImageFacts,
+    from_command: &[String],
+    major: u32,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     for (setting, why) in &target.refused {
         let name = setting.split('=').next().unwrap_or_default();
@@ -457,7 +518,8 @@ fn refused(deployment: &Deployment, facts: &ClusterFacts, target: &ImageFacts, f
         let (place, remedy) = if in_command {
             (
                 format!("the `command:` of the service {}", deployment.database.service),
-                "Take it out of `command:` in the Compose file, or write a value that the new version takes.".to_owned(),
+                "Take it out of `command:` in the Compose file, or write a value that the new version takes."
+                    .to_owned(),
             )
         } else {
             (
@@ -493,17 +555,29 @@ mod tests {
         let f = parse(ANSWER);
         assert_eq!((f.major, f.icu, f.libc.as_str()), (Some(17), Some(76), "glibc 2.41"));
         assert_eq!(f.extensions.into_iter().collect::<Vec<_>>(), [("pg_trgm".to_owned(), "1.6".to_owned())]);
-        assert_eq!(f.refused, [("work_mem=lots".to_owned(), "invalid value for parameter \"work_mem\"".to_owned())]);
+        assert_eq!(
+            f.refused,
+            [("work_mem=lots".to_owned(), "invalid value for parameter \"work_mem\"".to_owned())]
+        );
         assert_eq!(parse("server=none\n").major, None);
     }
 
     #[test]
     fn locales_have_several_spellings() {
         let f = parse(ANSWER);
-        for (name, want) in [("en_US.UTF-8", true), ("en_US.utf8", true), ("C", true), ("C.UTF-8", true), ("de_DE.UTF-8", false), ("en_US", false)] {
+        for (name, want) in [
+            ("en_US.UTF-8", true),
+            ("en_US.utf8", true),
+            ("C", true),
+            ("C.UTF-8", true),
+            ("de_DE.UTF-8", false),
+            ("en_US", false),
+        ] {
             assert_eq!(f.has_locale(name), want, "{name}");
         }
-        assert!(ImageFacts { libc: "musl 1.2.5".to_owned(), ..ImageFacts::default() }.has_locale("de_DE.UTF-8"));
+        assert!(
+            ImageFacts { libc: "musl 1.2.5".to_owned(), ..ImageFacts::default() }.has_locale("de_DE.UTF-8")
+        );
     }
 
     #[test]

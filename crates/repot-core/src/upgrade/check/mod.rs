@@ -62,13 +62,35 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, code: &str, title: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Finding { code: code.to_owned(), severity, title: title.into(), detail: detail.into(), remedy: remedy.into() }
+    fn new(
+        severity: Severity,
+        code: &str,
+        title: impl Into<String>,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Finding {
+            code: code.to_owned(),
+            severity,
+            title: title.into(),
+            detail: detail.into(),
+            remedy: remedy.into(),
+        }
     }
-    pub(crate) fn blocker(code: &str, title: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn blocker(
+        code: &str,
+        title: impl Into<String>,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self::new(Severity::Blocker, code, title, detail, remedy)
     }
-    pub(crate) fn warning(code: &str, title: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn warning(
+        code: &str,
+        title: impl Into<String>,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self::new(Severity::Warning, code, title, detail, remedy)
     }
     pub(crate) fn info(code: &str, title: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -76,7 +98,12 @@ impl Finding {
     }
     /// An error met while looking, as a finding that refuses the upgrade.
     fn from_error(e: &Error) -> Self {
-        Self::blocker(e.code, e.what.clone(), e.why.clone().unwrap_or_default(), e.help.clone().unwrap_or_default())
+        Self::blocker(
+            e.code,
+            e.what.clone(),
+            e.why.clone().unwrap_or_default(),
+            e.help.clone().unwrap_or_default(),
+        )
     }
 }
 
@@ -209,7 +236,9 @@ pub fn check(deployment: &Deployment, request: &Request, observer: &dyn Observer
         found.extend(check_database(deployment, facts, connector.as_ref(), to)?);
         let image = match &report.target {
             Some(t) => t.present.then(|| t.image.clone()),
-            None => target::image_for(deployment, request, to).ok().filter(|i| target::is_present(i).unwrap_or(false)),
+            None => target::image_for(deployment, request, to)
+                .ok()
+                .filter(|i| target::is_present(i).unwrap_or(false)),
         };
         if let Some(image) = image {
             note("looking into the new image");

@@ -29,7 +29,10 @@ fn header(out: &mut String, report: &CheckReport, deployment: &Deployment) {
         out.push_str(&format!("{name:<14}{}", body.trim_start()));
     };
     let version = deployment.application_version.as_deref().map_or_else(String::new, |v| format!(" {v}"));
-    line("Application", &format!("{}{version}, Compose project {}", deployment.profile.title, deployment.project.name));
+    line(
+        "Application",
+        &format!("{}{version}, Compose project {}", deployment.profile.title, deployment.project.name),
+    );
     let server = match (&report.facts, report.source_major) {
         (Some(f), _) => format!("PostgreSQL {}", f.version()),
         (None, Some(m)) => format!("PostgreSQL {m} (not running)"),
@@ -42,9 +45,17 @@ fn header(out: &mut String, report: &CheckReport, deployment: &Deployment) {
         line("To", &format!("PostgreSQL {}, image {}{here}", t.major, t.image));
     }
     if let Some(room) = &report.room {
-        let mut text = format!("about {} for the backup ({} free)", human_bytes(room.backup_bytes), human_bytes(room.backup_free_bytes));
+        let mut text = format!(
+            "about {} for the backup ({} free)",
+            human_bytes(room.backup_bytes),
+            human_bytes(room.backup_free_bytes)
+        );
         if room.data_bytes > 0 {
-            let same = if room.together { "the same disk".to_owned() } else { format!("{} free", human_bytes(room.data_free_bytes)) };
+            let same = if room.together {
+                "the same disk".to_owned()
+            } else {
+                format!("{} free", human_bytes(room.data_free_bytes))
+            };
             text.push_str(&format!(", up to {} for the new data ({same})", human_bytes(room.data_bytes)));
         }
         line("Disk space", &text);
@@ -81,13 +92,21 @@ fn section(out: &mut String, title: &str, mark: &str, findings: &[&Finding]) {
 fn verdict(report: &CheckReport, blockers: &[&Finding], warnings: &[&Finding]) -> String {
     let untouched = "Nothing has been touched.";
     if !blockers.is_empty() {
-        let n = if blockers.len() == 1 { "One thing stands".to_owned() } else { format!("{} things stand", blockers.len()) };
+        let n = if blockers.len() == 1 {
+            "One thing stands".to_owned()
+        } else {
+            format!("{} things stand", blockers.len())
+        };
         return format!("{n} in the way; each line says what to do about it. {untouched}");
     }
     if report.nothing_to_do {
         return format!("There is nothing to do. {untouched}");
     }
-    let looked = if warnings.is_empty() { "Nothing stands in the way." } else { "Nothing stands in the way; please read what is marked with `!` first." };
+    let looked = if warnings.is_empty() {
+        "Nothing stands in the way."
+    } else {
+        "Nothing stands in the way; please read what is marked with `!` first."
+    };
     match (&report.target, &report.recommendation) {
         (Some(_), _) => format!("{looked} {untouched}"),
         (None, Some(r)) => format!("{looked} To go on: repot upgrade --to {}. {untouched}", r.to),

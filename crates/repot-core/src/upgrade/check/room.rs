@@ -33,7 +33,12 @@ pub struct Room {
 }
 
 /// Measures, and tells where it is tight. `moves` says whether PostgreSQL moves, and not the application alone.
-pub(super) fn check(deployment: &Deployment, request: &Request, facts: Option<&ClusterFacts>, moves: bool) -> Result<(Option<Room>, Option<Finding>)> {
+pub(super) fn check(
+    deployment: &Deployment,
+    request: &Request,
+    facts: Option<&ClusterFacts>,
+    moves: bool,
+) -> Result<(Option<Room>, Option<Finding>)> {
     let state = &deployment.database.state;
     if state.major.is_none() || request.backup_dir.as_os_str().is_empty() {
         return Ok((None, None));
@@ -76,17 +81,33 @@ fn judge(room: &Room, tables: u64, place: &Path, deployment: &Deployment) -> Opt
     } else {
         (room.backup_bytes > room.backup_free_bytes, room.data_bytes > room.data_free_bytes)
     };
-    let wanted = format!("about {} for the backup and up to {} for the new data", b(room.backup_bytes), b(room.data_bytes));
+    let wanted = format!(
+        "about {} for the backup and up to {} for the new data",
+        b(room.backup_bytes),
+        b(room.data_bytes)
+    );
     let there = if room.together {
-        format!("{} are free, for both together, on the disk of {}", b(room.backup_free_bytes), place.display())
+        format!(
+            "{} are free, for both together, on the disk of {}",
+            b(room.backup_free_bytes),
+            place.display()
+        )
     } else {
-        format!("{} are free for the backup ({}) and {} for the data ({data_at})", b(room.backup_free_bytes), place.display(), b(room.data_free_bytes))
+        format!(
+            "{} are free for the backup ({}) and {} for the data ({data_at})",
+            b(room.backup_free_bytes),
+            place.display(),
+            b(room.data_free_bytes)
+        )
     };
     if backup_short || data_short {
         return Some(Finding::blocker(
             "disk-space",
             "There is not enough free disk space",
-            format!("Wanted: {wanted}. {}. The old data stays where it is, so nothing becomes free meanwhile.", capital(&there)),
+            format!(
+                "Wanted: {wanted}. {}. The old data stays where it is, so nothing becomes free meanwhile.",
+                capital(&there)
+            ),
             if data_short {
                 "Free some space on the disk of the data, or enlarge it.".to_owned()
             } else {

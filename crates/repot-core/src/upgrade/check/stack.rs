@@ -79,7 +79,10 @@ fn versions(deployment: &Deployment, request: &Request) -> Vec<Finding> {
     if image > data {
         let asked = match request.to {
             Some(to) => format!("repot starts from {} and goes to PostgreSQL {to}.", db.source_image),
-            None => format!("Run `repot upgrade --to {image}` to bring the data to that version, or write {} back to go on as before.", db.source_image),
+            None => format!(
+                "Run `repot upgrade --to {image}` to bring the data to that version, or write {} back to go on as before.",
+                db.source_image
+            ),
         };
         found.push(Finding::warning(
             "tag-bumped",
@@ -112,7 +115,11 @@ fn versions(deployment: &Deployment, request: &Request) -> Vec<Finding> {
             ));
         }
     }
-    let official = if data >= 18 { format!("/var/lib/postgresql/{data}/docker") } else { "/var/lib/postgresql/data".to_owned() };
+    let official = if data >= 18 {
+        format!("/var/lib/postgresql/{data}/docker")
+    } else {
+        "/var/lib/postgresql/data".to_owned()
+    };
     if image == data && !db.pgdata_is_set && db.data.pgdata() != official {
         found.push(Finding::warning(
             "layout",
@@ -123,14 +130,21 @@ fn versions(deployment: &Deployment, request: &Request) -> Vec<Finding> {
     }
     if let Some(to) = request.to.filter(|to| *to >= 18 && data < 18) {
         let text = if db.pgdata_is_set {
-            format!("PGDATA is set to {}, so the data stays under that path; PostgreSQL {to} accepts that.", db.data.pgdata())
+            format!(
+                "PGDATA is set to {}, so the data stays under that path; PostgreSQL {to} accepts that.",
+                db.data.pgdata()
+            )
         } else {
             format!(
                 "From 18 on the official image keeps its data in /var/lib/postgresql/{to}/docker and wants the volume at \
                  /var/lib/postgresql. The Compose file is changed with the data; nothing has to be done."
             )
         };
-        found.push(Finding::info("layout-moves", format!("PostgreSQL {to} keeps its data in another place"), text));
+        found.push(Finding::info(
+            "layout-moves",
+            format!("PostgreSQL {to} keeps its data in another place"),
+            text,
+        ));
     }
     found
 }
@@ -204,7 +218,12 @@ fn definition(deployment: &Deployment) -> Vec<Finding> {
     if let Some(ports) = raw["ports"].as_array().filter(|p| !p.is_empty()) {
         let list: Vec<String> = ports
             .iter()
-            .filter_map(|p| p["published"].as_str().map(str::to_owned).or_else(|| p["published"].as_u64().map(|n| n.to_string())))
+            .filter_map(|p| {
+                p["published"]
+                    .as_str()
+                    .map(str::to_owned)
+                    .or_else(|| p["published"].as_u64().map(|n| n.to_string()))
+            })
             .collect();
         found.push(Finding::info(
             "published-port",
@@ -263,7 +282,11 @@ fn files(deployment: &Deployment, request: &Request) -> Vec<Finding> {
             found.push(Finding::blocker(
                 "backup-unwritable",
                 format!("The backup cannot be written to {}", request.backup_dir.display()),
-                format!("{} {}.", place.display(), if place.is_dir() { "is not writable for you" } else { "is not a directory" }),
+                format!(
+                    "{} {}.",
+                    place.display(),
+                    if place.is_dir() { "is not writable for you" } else { "is not a directory" }
+                ),
                 "Name another place with --backup-dir.",
             ));
         }
@@ -341,7 +364,8 @@ fn is_mount_point(path: &str) -> bool {
 
 fn mounted_at(table: &str, path: &str) -> bool {
     // proc(5): the fifth field is the mount point, with spaces as \040.
-    let wanted = path.trim_end_matches('/').replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
+    let wanted =
+        path.trim_end_matches('/').replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
     table.lines().any(|l| l.split(' ').nth(4) == Some(wanted.as_str()))
 }
 
@@ -377,7 +401,11 @@ fn health(deployment: &Deployment) -> Vec<Finding> {
     if !stopped.is_empty() && deployment.services.iter().any(|s| s.running) {
         found.push(Finding::info(
             "services-stopped",
-            format!("{} not running: {}", if stopped.len() == 1 { "One service is" } else { "Some services are" }, some(&stopped, 6)),
+            format!(
+                "{} not running: {}",
+                if stopped.len() == 1 { "One service is" } else { "Some services are" },
+                some(&stopped, 6)
+            ),
             "What does not run now is not started by the upgrade either.",
         ));
     }
@@ -401,7 +429,10 @@ pub(super) fn database_down(deployment: &Deployment) -> Finding {
              repot has started the server from {} for itself, and before anything is moved.",
             db.source_image
         ),
-        format!("Nothing has to be done. To have everything checked now, start it: docker compose up -d {}", shell(&db.service)),
+        format!(
+            "Nothing has to be done. To have everything checked now, start it: docker compose up -d {}",
+            shell(&db.service)
+        ),
     )
 }
 
@@ -431,14 +462,29 @@ fn containers(deployment: &Deployment) -> Result<Vec<Finding>> {
             continue;
         }
         let image = c["Config"]["Image"].as_str().unwrap_or_default();
-        let destinations: Vec<&str> = c["Mounts"].as_array().into_iter().flatten().filter_map(|m| m["Destination"].as_str()).collect();
-        let server = image.contains("postgres") || destinations.iter().any(|d| d.starts_with("/var/lib/postgresql"));
-        let detail = format!("It mounts {source} and was started from {image}, outside the Compose project {}.", deployment.project.name);
+        let destinations: Vec<&str> =
+            c["Mounts"].as_array().into_iter().flatten().filter_map(|m| m["Destination"].as_str()).collect();
+        let server =
+            image.contains("postgres") || destinations.iter().any(|d| d.starts_with("/var/lib/postgresql"));
+        let detail = format!(
+            "It mounts {source} and was started from {image}, outside the Compose project {}.",
+            deployment.project.name
+        );
         let remedy = format!("Stop it first: docker stop {}", shell(&name));
         found.push(if server {
-            Finding::blocker("data-in-use", format!("Another container, {name}, uses the same data"), detail, remedy)
+            Finding::blocker(
+                "data-in-use",
+                format!("Another container, {name}, uses the same data"),
+                detail,
+                remedy,
+            )
         } else {
-            Finding::warning("data-mounted-elsewhere", format!("Another container, {name}, sees the same data"), detail, remedy)
+            Finding::warning(
+                "data-mounted-elsewhere",
+                format!("Another container, {name}, sees the same data"),
+                detail,
+                remedy,
+            )
         });
     }
     // A second service of the project on the named volume keeps looking at the old volume after the upgrade.

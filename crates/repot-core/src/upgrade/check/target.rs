@@ -42,7 +42,8 @@ impl Needs {
     fn of(profile: &Profile, version: Option<&Version>, django: Option<&str>) -> Needs {
         let requirement = version.and_then(|v| profile.requirement(v));
         let release = django.map(str::to_owned).or_else(|| requirement.and_then(|r| r.django.clone()));
-        let least = requirement.map(|r| r.postgresql).into_iter().chain(django.and_then(django_minimum)).max();
+        let least =
+            requirement.map(|r| r.postgresql).into_iter().chain(django.and_then(django_minimum)).max();
         let name = if profile.title == "application" { "the application" } else { profile.title.as_str() };
         let mut who = version.map_or_else(|| name.to_owned(), |v| format!("{name} {v}"));
         if let Some(d) = release {
@@ -108,9 +109,12 @@ pub(super) fn choose(deployment: &Deployment, request: &Request) -> Result<Choic
             ));
         }
     }
-    let same_major = request.to.is_some() && request.to == source && deployment.database.image_major == source;
-    let same_version = request.app_version.as_deref().and_then(Version::parse).is_none_or(|v| Some(v) == version);
-    choice.nothing_to_do = same_version && (same_major || (request.to.is_none() && request.app_version.is_some()));
+    let same_major =
+        request.to.is_some() && request.to == source && deployment.database.image_major == source;
+    let same_version =
+        request.app_version.as_deref().and_then(Version::parse).is_none_or(|v| Some(v) == version);
+    choice.nothing_to_do =
+        same_version && (same_major || (request.to.is_none() && request.app_version.is_some()));
     Ok(choice)
 }
 
@@ -128,7 +132,9 @@ fn source_supported(source: u32) -> Option<Finding> {
         format!("repot does not know PostgreSQL {source}, which the data is"),
         format!("It moves data from PostgreSQL {OLDEST_MAJOR} to {NEWEST_MAJOR}."),
         if source < OLDEST_MAJOR {
-            format!("Bring the data to {OLDEST_MAJOR} first with pg_dump and psql by hand, or ask for this version in repot's issues.")
+            format!(
+                "Bring the data to {OLDEST_MAJOR} first with pg_dump and psql by hand, or ask for this version in repot's issues."
+            )
         } else {
             "Install a newer repot.".to_owned()
         },
@@ -141,7 +147,9 @@ fn direction(deployment: &Deployment, request: &Request, source: u32, to: u32) -
         return Some(Finding::blocker(
             "target-unknown",
             format!("repot does not know PostgreSQL {to}"),
-            format!("The newest it knows is {NEWEST_MAJOR}: its settings, its image's layout and what it dropped."),
+            format!(
+                "The newest it knows is {NEWEST_MAJOR}: its settings, its image's layout and what it dropped."
+            ),
             format!("Choose --to {NEWEST_MAJOR} or lower, or install a newer repot."),
         ));
     }
@@ -157,14 +165,22 @@ fn direction(deployment: &Deployment, request: &Request, source: u32, to: u32) -
         return None;
     }
     if image == Some(source) {
-        return (request.app_version.is_none())
-            .then(|| Finding::info("same-major", format!("The data is PostgreSQL {source} already"), "There is nothing to upgrade."));
+        return (request.app_version.is_none()).then(|| {
+            Finding::info(
+                "same-major",
+                format!("The data is PostgreSQL {source} already"),
+                "There is nothing to upgrade.",
+            )
+        });
     }
     Some(Finding::blocker(
         "same-major",
         format!("The data is PostgreSQL {source} already, but the Compose file does not say so"),
         format!("The service {} has the image {}.", deployment.database.service, deployment.database.image),
-        format!("Write {} there, or choose a version above {source} with --to.", deployment.database.source_image),
+        format!(
+            "Write {} there, or choose a version above {source} with --to.",
+            deployment.database.source_image
+        ),
     ))
 }
 
@@ -212,7 +228,8 @@ fn absent(image: &str, what: &str, said: &str) -> Finding {
     let any = |words: &[&str]| words.iter().any(|w| text.contains(w));
     let title = format!("The image {image} is neither here nor can it be fetched");
     // The order matters: Docker Hub answers a name that does not exist with "denied" as well.
-    if any(&["no such manifest", "manifest unknown", "not found", "name unknown"]) && !any(&["no such host"]) {
+    if any(&["no such manifest", "manifest unknown", "not found", "name unknown"]) && !any(&["no such host"])
+    {
         return Finding::blocker(
             "image-missing",
             title,
@@ -262,7 +279,9 @@ fn accepts(needs: &Needs, major: u32) -> Finding {
         format!("It {}.", needs.words()),
         match (too_old, needs.least, needs.most) {
             (true, Some(n), _) => format!("Choose --to {n} or later."),
-            (_, _, Some(n)) => format!("Choose --to {n} or lower, or move the application too with --app-version."),
+            (_, _, Some(n)) => {
+                format!("Choose --to {n} or lower, or move the application too with --app-version.")
+            }
             _ => "Choose another version with --to.".to_owned(),
         },
     )
@@ -322,7 +341,11 @@ fn application_moves(
                 "application-needs-newer",
                 format!("{} does not accept PostgreSQL {major}, which the database is", capital(&needs.who)),
                 format!("It {}.", needs.words()),
-                format!("Move both in one run: repot upgrade --to {} --app-version {}", profile.recommended.unwrap_or(to).max(to), shell(wanted)),
+                format!(
+                    "Move both in one run: repot upgrade --to {} --app-version {}",
+                    profile.recommended.unwrap_or(to).max(to),
+                    shell(wanted)
+                ),
             ));
         } else {
             choice.findings.push(accepts(&needs, major));
@@ -353,14 +376,19 @@ const ASK_DJANGO: &str = "import django; print(django.get_version())";
 
 /// The Django release of the running application, where it is a Django application.
 fn django_of_services(deployment: &Deployment) -> Result<Option<String>> {
-    let running = |name: &str| deployment.services.iter().any(|s| s.service == name && s.running && !s.restarting);
+    let running =
+        |name: &str| deployment.services.iter().any(|s| s.service == name && s.running && !s.restarting);
     let mut names: Vec<&str> = deployment.application.iter().map(String::as_str).collect();
     if names.is_empty() {
         names.extend(deployment.resolved.services.keys().map(String::as_str));
     }
     names.retain(|n| *n != deployment.database.service && running(n));
     for name in names.into_iter().take(ASKED) {
-        let cmd = deployment.project.compose().args(["exec", "-T", name, "python3", "-c", ASK_DJANGO]).timeout(PYTHON);
+        let cmd = deployment
+            .project
+            .compose()
+            .args(["exec", "-T", name, "python3", "-c", ASK_DJANGO])
+            .timeout(PYTHON);
         if let Some(v) = django_answer(cmd)? {
             return Ok(Some(v));
         }
@@ -383,7 +411,13 @@ fn django_of_image(image: &str) -> Result<Option<String>> {
 
 fn django_answer(cmd: Cmd) -> Result<Option<String>> {
     match cmd.output() {
-        Ok(out) if out.ok() => Ok(out.text().lines().last().map(str::trim).filter(|v| Version::parse(v).is_some()).map(str::to_owned)),
+        Ok(out) if out.ok() => Ok(out
+            .text()
+            .lines()
+            .last()
+            .map(str::trim)
+            .filter(|v| Version::parse(v).is_some())
+            .map(str::to_owned)),
         Err(e) if e.kind == Kind::Interrupted => Err(e),
         // No Python, no Django, too slow: then it is not known, which is no fault.
         Ok(_) | Err(_) => Ok(None),
@@ -391,7 +425,12 @@ fn django_answer(cmd: Cmd) -> Result<Option<String>> {
 }
 
 /// The newest major that both the present and the newest known version accept; the project's own word first.
-fn recommend(profile: &Profile, source: u32, present: &Needs, newest: Option<&Needs>) -> Option<Recommendation> {
+fn recommend(
+    profile: &Profile,
+    source: u32,
+    present: &Needs,
+    newest: Option<&Needs>,
+) -> Option<Recommendation> {
     let fits = |m: &u32| present.accepts(*m) && newest.is_none_or(|n| n.accepts(*m));
     let all: Vec<u32> = (source + 1..=NEWEST_MAJOR).filter(fits).collect();
     let own = profile.recommended.filter(|r| all.contains(r));
@@ -403,7 +442,11 @@ fn recommend(profile: &Profile, source: u32, present: &Needs, newest: Option<&Ne
     if own.is_some() {
         reasons.push(format!("{} itself recommends {to}", profile.title));
     } else {
-        let what = if present.known() || newest.is_some_and(Needs::known) { "the newest that both accept" } else { "the newest that repot knows" };
+        let what = if present.known() || newest.is_some_and(Needs::known) {
+            "the newest that both accept"
+        } else {
+            "the newest that repot knows"
+        };
         reasons.push(format!("{to} is {what}"));
     }
     if present.known() {
@@ -465,7 +508,10 @@ mod tests {
             ("no such manifest: docker.io/library/postgres:99", "image-missing"),
             ("manifest unknown: manifest unknown", "image-missing"),
             ("unauthorized: authentication required", "image-denied"),
-            ("Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host", "registry-unreachable"),
+            (
+                "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host",
+                "registry-unreachable",
+            ),
             ("net/http: request canceled while waiting for connection", "registry-unreachable"),
             ("`docker manifest inspect x` did not finish within 20 s", "registry-unreachable"),
         ] {

@@ -52,7 +52,9 @@ fn middle<'a>(old: &[&'a str], new: &[&'a str], out: &mut Vec<Line<'a>>) {
         if i < old.len() && j < new.len() && old[i] == new[j] {
             out.push(Line::Same(old[i]));
             (i, j) = (i + 1, j + 1);
-        } else if j == new.len() || i < old.len() && longest[(i + 1) * width + j] >= longest[i * width + j + 1] {
+        } else if j == new.len()
+            || i < old.len() && longest[(i + 1) * width + j] >= longest[i * width + j + 1]
+        {
             out.push(Line::Old(old[i]));
             i += 1;
         } else {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::interpolate;
-use super::yaml::eol;
+use super::write::eol;
 use crate::error::{Error, Result};
 
 /// One assignment of a `.env` text.
@@ -224,9 +224,14 @@ pub fn set_dotenv(text: &str, name: &str, value: &str) -> Result<String> {
     };
     let quoted = |quote: Option<char>| -> Option<String> {
         match quote {
-            None => (!value.starts_with(['\'', '"'])).then(|| value.replace('$', "$$")),
+            // Some Compose versions cut an unquoted value at any `#`, not only after a space.
+            None => {
+                (!value.starts_with(['\'', '"']) && !value.contains(['$', '#'])).then(|| value.to_owned())
+            }
             Some('\'') => Some(format!("'{}'", value.replace('\'', "\\'"))),
-            Some(_) => Some(format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$"))),
+            Some(_) => {
+                Some(format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$")))
+            }
         }
     };
     let styles = |first: Option<char>| {
@@ -246,7 +251,11 @@ pub fn set_dotenv(text: &str, name: &str, value: &str) -> Result<String> {
         }
         _ => {
             let eol = eol(text);
-            let (lead, trail) = if text.is_empty() || text == "\u{feff}" || text.ends_with('\n') { ("", eol) } else { (eol, "") };
+            let (lead, trail) = if text.is_empty() || text == "\u{feff}" || text.ends_with('\n') {
+                ("", eol)
+            } else {
+                (eol, "")
+            };
             styles(None)
                 .into_iter()
                 .filter_map(quoted)

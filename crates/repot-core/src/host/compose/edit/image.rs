@@ -56,12 +56,18 @@ impl ImageRef {
             }
         }
         let (registry, repository) = match path.split_once('/') {
-            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" || host.chars().any(|c| c.is_ascii_uppercase()) => {
+            Some((host, rest))
+                if host.contains(['.', ':'])
+                    || host == "localhost"
+                    || host.chars().any(|c| c.is_ascii_uppercase()) =>
+            {
                 (Some(host), rest)
             }
             _ => (None, path),
         };
-        if registry.is_some_and(|h| h.is_empty() || !h.chars().all(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(c))) {
+        if registry.is_some_and(|h| {
+            h.is_empty() || !h.chars().all(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(c))
+        }) {
             return Err(bad("the registry's host name is not one"));
         }
         let part_ok = |p: &str| {
@@ -71,7 +77,9 @@ impl ImageRef {
                 && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
         };
         if repository.len() > 255 || !repository.split('/').all(part_ok) {
-            return Err(bad("a repository is lower-case letters, digits, `.`, `_` and `-`, in parts divided by `/`"));
+            return Err(bad(
+                "a repository is lower-case letters, digits, `.`, `_` and `-`, in parts divided by `/`",
+            ));
         }
         Ok(ImageRef {
             registry: registry.map(str::to_owned),

@@ -37,15 +37,20 @@ pub(super) struct Var {
     pub(super) arg: Range<usize>,
 }
 
-fn invalid(raw: &str, why: &str) -> Error {
-    Error::refused("interpolation-invalid", format!("`{raw}` is not a value Compose can interpolate"))
+/// The value itself is not shown: it may be a password with a dollar sign in it.
+fn invalid(why: &str) -> Error {
+    Error::refused("interpolation-invalid", "a value has a dollar sign that Compose cannot interpolate")
         .why(why)
         .help("write a literal dollar sign as `$$`")
 }
 
 fn name_len(text: &str) -> usize {
     let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if first { text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len()) } else { 0 }
+    if first {
+        text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len())
+    } else {
+        0
+    }
 }
 
 /// Splits a raw value into its parts.
@@ -68,13 +73,13 @@ pub(super) fn pieces(raw: &str) -> Result<Vec<Piece>> {
             out.push(Piece::Dollar);
             at += 2;
         } else if let Some(inner) = body.strip_prefix('{') {
-            let close = closing_brace(inner).ok_or_else(|| invalid(raw, "a `${` has no `}`"))?;
+            let close = closing_brace(inner).ok_or_else(|| invalid("a `${` has no `}`"))?;
             out.push(Piece::Var(braced(raw, at + 2..at + 2 + close)?));
             at += 2 + close + 1;
         } else {
             let len = name_len(body);
             if len == 0 {
-                return Err(invalid(raw, "a `$` is followed by no variable's name"));
+                return Err(invalid("a `$` is followed by no variable's name"));
             }
             out.push(Piece::Var(Var { name: body[..len].to_owned(), op: None, colon: false, arg: 0..0 }));
             at += 1 + len;
@@ -105,7 +110,7 @@ fn braced(raw: &str, range: Range<usize>) -> Result<Var> {
     let body = &raw[range.clone()];
     let len = name_len(body);
     if len == 0 {
-        return Err(invalid(raw, "`${` is followed by no variable's name"));
+        return Err(invalid("`${` is followed by no variable's name"));
     }
     let (name, rest) = body.split_at(len);
     let (colon, after) = match rest.strip_prefix(':') {
@@ -116,10 +121,19 @@ fn braced(raw: &str, range: Range<usize>) -> Result<Var> {
         Some(b'-') => Op::Default,
         Some(b'?') => Op::Require,
         Some(b'+') => Op::Alternate,
-        None if !colon => return Ok(Var { name: name.to_owned(), op: None, colon: false, arg: range.end..range.end }),
-        _ => return Err(invalid(raw, "a variable's name is followed by none of `-`, `?`, `+`, `:-`, `:?`, `:+`")),
+        None if !colon => {
+            return Ok(Var { name: name.to_owned(), op: None, colon: false, arg: range.end..range.end });
+        }
+        _ => {
+            return Err(invalid("a variable's name is followed by none of `-`, `?`, `+`, `:-`, `:?`, `:+`"));
+        }
     };
-    Ok(Var { name: name.to_owned(), op: Some(op), colon, arg: range.start + len + usize::from(colon) + 1..range.end })
+    Ok(Var {
+        name: name.to_owned(),
+        op: Some(op),
+        colon,
+        arg: range.start + len + usize::from(colon) + 1..range.end,
+    })
 }
 
 /// The value of a raw text, variables looked up in `lookup`.
@@ -129,24 +143,33 @@ pub(super) fn expand(raw: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
 
 fn expand_at(raw: &str, lookup: &dyn Fn(&str) -> Option<String>, depth: usize) -> Result<String> {
     if depth > MAX_DEPTH {
-        return Err(invalid(raw, &format!("variables are nested deeper than {MAX_DEPTH}")));
+        return Err(invalid(&format!("variables are nested deeper than {MAX_DEPTH}")));
     }
     let mut out = String::new();
     for piece in pieces(raw)? {
         out.push_str(&value_of(raw, &piece, lookup, depth)?);
         if out.len() > MAX_VALUE_BYTES {
-            return Err(invalid("${…}", "its value is longer than a mebibyte"));
+            return Err(invalid("its value is longer than a mebibyte"));
         }
     }
     Ok(out)
 }
 
 /// The value of one part.
-pub(super) fn piece_value(raw: &str, piece: &Piece, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+pub(super) fn piece_value(
+    raw: &str,
+    piece: &Piece,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<String> {
     value_of(raw, piece, lookup, 0)
 }
 
-fn value_of(raw: &str, piece: &Piece, lookup: &dyn Fn(&str) -> Option<String>, depth: usize) -> Result<String> {
+fn value_of(
+    raw: &str,
+    piece: &Piece,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    depth: usize,
+) -> Result<String> {
     let var = match piece {
         Piece::Text(range) => return Ok(raw[range.clone()].to_owned()),
         Piece::Dollar => return Ok("$".to_owned()),
@@ -157,7 +180,13 @@ fn value_of(raw: &str, piece: &Piece, lookup: &dyn Fn(&str) -> Option<String>, d
     let arg = || expand_at(&raw[var.arg.clone()], lookup, depth + 1);
     match var.op {
         Some(Op::Default) if !present => arg(),
-        Some(Op::Alternate) => if present { arg() } else { Ok(String::new()) },
+        Some(Op::Alternate) => {
+            if present {
+                arg()
+            } else {
+                Ok(String::new())
+            }
+        }
         Some(Op::Require) if !present => Err(Error::refused(
             "variable-required",
             format!("the variable {} has no value, and the Compose file requires one", var.name),

@@ -47,7 +47,17 @@ pub(super) struct Ev {
 
 impl Ev {
     pub(super) fn expected(kind: EvKind, value: &str) -> Ev {
-        Ev { kind, value: value.to_owned(), style: None, tag: String::new(), anchor: 0, span: 0..0, line: 0, column: 0, flow: false }
+        Ev {
+            kind,
+            value: value.to_owned(),
+            style: None,
+            tag: String::new(),
+            anchor: 0,
+            span: 0..0,
+            line: 0,
+            column: 0,
+            flow: false,
+        }
     }
     pub(super) fn scalar(value: &str) -> Ev {
         Ev::expected(EvKind::Scalar, value)
@@ -107,9 +117,12 @@ pub(super) struct Splice {
 }
 
 fn unparsable(path: &Path, line: usize, why: impl std::fmt::Display) -> Error {
-    Error::refused("compose-unparsable", format!("{}, line {line}: not YAML that repot can edit", path.display()))
-        .why(why)
-        .help("correct the file (`docker compose config` names the same place), then run the command again")
+    Error::refused(
+        "compose-unparsable",
+        format!("{}, line {line}: not YAML that repot can edit", path.display()),
+    )
+    .why(why)
+    .help("correct the file (`docker compose config` names the same place), then run the command again")
 }
 
 impl Doc {
@@ -118,7 +131,11 @@ impl Doc {
         if text.len() > MAX_TEXT_BYTES {
             return Err(Error::refused(
                 "compose-too-complex",
-                format!("{} has {} bytes; repot edits Compose files up to {MAX_TEXT_BYTES}", path.display(), text.len()),
+                format!(
+                    "{} has {} bytes; repot edits Compose files up to {MAX_TEXT_BYTES}",
+                    path.display(),
+                    text.len()
+                ),
             )
             .help("edit the file by hand"));
         }
@@ -167,7 +184,8 @@ impl Doc {
                     continue;
                 }
                 Event::SequenceEnd | Event::MappingEnd => {
-                    ev.kind = if matches!(event, Event::SequenceEnd) { EvKind::SeqEnd } else { EvKind::MapEnd };
+                    ev.kind =
+                        if matches!(event, Event::SequenceEnd) { EvKind::SeqEnd } else { EvKind::MapEnd };
                     ev.span = raw;
                     let Some((id, _)) = open.pop() else {
                         return Err(unparsable(path, ev.line, "an end without a beginning"));
@@ -209,7 +227,13 @@ impl Doc {
         Ok(doc)
     }
 
-    fn push_node(&mut self, path: &Path, ev: Ev, anchor: usize, open: &mut Vec<(NodeId, Option<NodeId>)>) -> Result<()> {
+    fn push_node(
+        &mut self,
+        path: &Path,
+        ev: Ev,
+        anchor: usize,
+        open: &mut Vec<(NodeId, Option<NodeId>)>,
+    ) -> Result<()> {
         let kind = match ev.kind {
             EvKind::SeqStart => NodeKind::Seq(Vec::new()),
             EvKind::MapStart => NodeKind::Map(Vec::new()),
@@ -246,7 +270,9 @@ impl Doc {
 
     fn check_duplicate_keys(&self, path: &Path) -> Result<()> {
         for node in &self.nodes {
-            let NodeKind::Map(entries) = &node.kind else { continue };
+            let NodeKind::Map(entries) = &node.kind else {
+                continue;
+            };
             let mut seen = BTreeSet::new();
             for (key, _) in entries {
                 let ev = self.ev(*key);
@@ -271,6 +297,14 @@ impl Doc {
             _ => &[],
         }
     }
+    /// Where the last thing that a collection says ends; the end of a block, being the start of what follows, is none.
+    pub(super) fn content_end(&self, node: NodeId) -> usize {
+        let n = &self.nodes[node];
+        let last = if self.events[n.first].flow { n.last } else { n.last + 1 };
+        let says = |e: &&Ev| !(matches!(e.kind, EvKind::SeqEnd | EvKind::MapEnd) && e.span.is_empty());
+        let ends = self.events[n.first..last.max(n.first + 1)].iter().filter(says).map(|e| e.span.end);
+        ends.max().unwrap_or_default()
+    }
     /// The value written under `key` in this very mapping: no merges, no aliases.
     pub(super) fn own_key(&self, node: NodeId, key: &str) -> Option<(NodeId, NodeId)> {
         self.entries(node).iter().copied().find(|(k, _)| self.is_key(*k, key))
@@ -293,7 +327,13 @@ impl Doc {
     }
 
     /// The text with `splices` made, if its event stream then is exactly the one that `changes` make of this one.
-    pub(super) fn splice(&self, path: &Path, text: &str, mut splices: Vec<Splice>, mut changes: Vec<Change>) -> Result<String> {
+    pub(super) fn splice(
+        &self,
+        path: &Path,
+        text: &str,
+        mut splices: Vec<Splice>,
+        mut changes: Vec<Change>,
+    ) -> Result<String> {
         splices.sort_by_key(|s| s.range.start);
         let mut after = String::with_capacity(text.len() + 64);
         let mut from = 0;
@@ -326,9 +366,12 @@ impl Doc {
 }
 
 pub(super) fn inexact(path: &Path, why: impl std::fmt::Display) -> Error {
-    Error::refused("edit-not-exact", format!("{}: no edit was found that changes this value and nothing else", path.display()))
-        .why(why)
-        .help("nothing was changed; make the edit by hand, then run the command again")
+    Error::refused(
+        "edit-not-exact",
+        format!("{}: no edit was found that changes this value and nothing else", path.display()),
+    )
+    .why(why)
+    .help("nothing was changed; make the edit by hand, then run the command again")
 }
 
 fn trim_end(text: &str, raw: Range<usize>) -> Range<usize> {
@@ -358,59 +401,24 @@ fn scalar_span(text: &str, raw: Range<usize>, style: ScalarStyle, empty: bool, p
         // For `{a}` the parser covers the closing bracket.
         ScalarStyle::Plain if empty => raw.start..raw.start,
         ScalarStyle::Plain => trim_end(text, span),
-        ScalarStyle::SingleQuoted => span.start..slice.rfind('\'').map_or(span.end, |i| span.start + i + 1),
-        ScalarStyle::DoubleQuoted => span.start..slice.rfind('"').map_or(span.end, |i| span.start + i + 1),
+        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => span.start..span.start + quoted_len(slice),
         ScalarStyle::Literal | ScalarStyle::Folded => span,
     }
 }
 
-/// Writes `value` in the given style, or in the nearest one that can hold it.
-pub(super) fn encode(value: &str, style: ScalarStyle, flow: bool) -> String {
-    let printable = !value.chars().any(|c| c.is_control() || c == '\u{feff}' || c == '\u{2028}' || c == '\u{2029}');
-    match style {
-        ScalarStyle::Plain if printable && plain_safe(value, flow) => value.to_owned(),
-        ScalarStyle::Plain | ScalarStyle::SingleQuoted if printable => format!("'{}'", value.replace('\'', "''")),
-        _ => {
-            let mut out = String::from("\"");
-            for c in value.chars() {
-                match c {
-                    '"' => out.push_str("\\\""),
-                    '\\' => out.push_str("\\\\"),
-                    '\n' => out.push_str("\\n"),
-                    '\t' => out.push_str("\\t"),
-                    '\r' => out.push_str("\\r"),
-                    c if c.is_control() || matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}') => {
-                        out.push_str(&format!("\\u{:04x}", c as u32));
-                    }
-                    c => out.push(c),
-                }
-            }
-            out.push('"');
-            out
+/// The length of the quoted scalar that a text begins with. The parser's own span reaches past it, over a comment that
+/// follows and the quotes in that.
+fn quoted_len(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    while at < bytes.len() {
+        match (bytes[0], bytes[at]) {
+            (b'"', b'\\') => at += 1,
+            (b'\'', b'\'') if bytes.get(at + 1) == Some(&b'\'') => at += 1,
+            (quote, b) if quote == b => return at + 1,
+            _ => {}
         }
+        at += 1;
     }
-}
-
-/// Whether a YAML 1.1 reader (Compose's is one) takes the bare text for this very string.
-fn plain_safe(value: &str, flow: bool) -> bool {
-    let Some(first) = value.chars().next() else { return false };
-    let word = value.to_ascii_lowercase();
-    let numeric = |s: &str| s.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
-        && s.chars().all(|c| c.is_ascii_hexdigit() || "+-._:xoTtZz ".contains(c));
-    !(value.trim() != value
-        || "-?:,[]{}#&*!|>'\"%@`=<~".contains(first)
-        || value.contains(": ")
-        || value.ends_with(':')
-        || value.contains(" #")
-        || flow && value.contains([',', '[', ']', '{', '}'])
-        || matches!(word.as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n")
-        || numeric(value))
-}
-
-/// The line break a text uses.
-pub(super) fn eol(text: &str) -> &'static str {
-    match text.find('\n') {
-        Some(i) if text[..i].ends_with('\r') => "\r\n",
-        _ => "\n",
-    }
+    text.len()
 }

@@ -1,0 +1,371 @@
+//! Running a plan, resuming it, going back: the only place where the journal and the steps meet.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::failpoint::reach;
+use super::files::{RunFiles, make_private_dir};
+use super::plan::{Plan, Step};
+use super::steps::{self, Context};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt;
+use crate::journal::catalog::{Catalog, Run, RunState, StepState};
+use crate::journal::lock::{self, Lock};
+use crate::journal::sqlite::SqliteCatalog;
+use crate::progress::{Event, Observer};
+
+/// An application's state directory, opened: the lock held, the catalog at hand.
+pub struct Workspace {
+    dir: std::path::PathBuf,
+    catalog: Box<dyn Catalog>,
+    _lock: Option<Lock>,
+}
+
+impl Workspace {
+    /// Opens for work: takes the lock, or fails at once.
+    pub fn open(state_dir: &Path) -> Result<Self> {
+        make_private_dir(state_dir)?;
+        let lock = lock::take(state_dir)?;
+        Ok(Workspace {
+            dir: state_dir.to_owned(),
+            catalog: Box::new(SqliteCatalog::open(state_dir)?),
+            _lock: Some(lock),
+        })
+    }
+    /// Opens for looking only; `None` when there is no catalog yet.
+    pub fn look(state_dir: &Path) -> Result<Option<Self>> {
+        if !state_dir.join("catalog.sqlite").exists() {
+            return Ok(None);
+        }
+        Ok(Some(Workspace {
+            dir: state_dir.to_owned(),
+            catalog: Box::new(SqliteCatalog::open(state_dir)?),
+            _lock: None,
+        }))
+    }
+    /// All runs, newest first.
+    pub fn runs(&self) -> Result<Vec<Run>> {
+        self.catalog.runs()
+    }
+    /// The state directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+    /// The catalog.
+    pub fn catalog(&mut self) -> &mut dyn Catalog {
+        self.catalog.as_mut()
+    }
+    /// One run: by id, or the newest when none is named.
+    pub fn find(&self, id: Option<&str>) -> Result<Run> {
+        match id {
+            Some(id) => self.catalog.run(id)?.ok_or_else(|| {
+                Error::usage("no-run", format!("there is no run {id}")).help("`repot history` lists the runs")
+            }),
+            None => self
+                .runs()?
+                .into_iter()
+                .next()
+                .ok_or_else(|| Error::usage("no-run", "repot has not run here yet")),
+        }
+    }
+    /// The run that is unfinished, if any.
+    pub fn unfinished(&self) -> Result<Option<Run>> {
+        Ok(self.runs()?.into_iter().find(|r| r.state.unfinished()))
+    }
+    /// Files of a run.
+    pub fn files(&self, id: &str) -> Result<RunFiles> {
+        RunFiles::open(&self.dir, id)
+    }
+
+    fn load(&self, id: &str) -> Result<Run> {
+        self.find(Some(id))
+    }
+
+    /// Refuses when an unfinished run is in the way.
+    pub fn require_free(&self) -> Result<()> {
+        match self.unfinished()? {
+            None => Ok(()),
+            Some(r) => Err(Error::new(
+                Kind::Unfinished,
+                "unfinished-run",
+                format!("the run {} is unfinished ({})", r.id, r.state.name()),
+            )
+            .why(r.error.unwrap_or_else(|| "it was cut off".to_owned()))
+            .help("`repot resume` finishes it, `repot rollback` goes back to where you started")),
+        }
+    }
+
+    /// Stores a plan (with the texts of the files it edits) and runs it.
+    pub fn start(&mut self, plan: &Plan, texts: &[String], observer: &dyn Observer) -> Result<Run> {
+        self.require_free()?;
+        let files = self.files(&plan.run)?;
+        for t in texts {
+            files.save_text(t)?;
+        }
+        self.catalog.create(plan)?;
+        self.go_on(&plan.run, observer)
+    }
+
+    /// Carries an unfinished run on, forwards or backwards as it was going.
+    pub fn resume(&mut self, id: &str, observer: &dyn Observer) -> Result<Run> {
+        let run = self.load(id)?;
+        run.plan.host().end_leftovers()?;
+        match run.state {
+            RunState::RollingBack => self.go_back(id, observer),
+            RunState::Done | RunState::RolledBack => Ok(run),
+            RunState::Running | RunState::Failed => {
+                if run.steps.iter().any(|s| matches!(s.state, StepState::Undoing | StepState::Undone)) {
+                    return self.go_back(id, observer);
+                }
+                self.go_on(id, observer)
+            }
+        }
+    }
+
+    fn go_on(&mut self, id: &str, observer: &dyn Observer) -> Result<Run> {
+        let files = self.files(id)?;
+        self.catalog.set_state(id, RunState::Running, None)?;
+        let run = self.load(id)?;
+        let host = run.plan.host();
+        let total = run.steps.len();
+        for (i, record) in run.steps.iter().enumerate() {
+            if record.state == StepState::Done {
+                continue;
+            }
+            let step = record.step;
+            observer.event(Event::StepStarted {
+                number: i + 1,
+                total,
+                title: step.title().to_owned(),
+                undo: false,
+            });
+            let started = Instant::now();
+            match self.one(id, step, record.state, host.as_ref(), &files, observer) {
+                Ok(result) => {
+                    let outcome = super::report::outcome(step, &result);
+                    observer.event(Event::StepDone { seconds: started.elapsed().as_secs_f64(), outcome });
+                }
+                Err(e) => {
+                    observer.event(Event::StepFailed);
+                    // The journal must not hide the step's own error.
+                    let _ =
+                        self.catalog.set_state(id, RunState::Failed, Some(&format!("{}: {e}", step.title())));
+                    return Err(standing(e, &self.load(id)?));
+                }
+            }
+        }
+        super::report::keep(&files, &self.load(id)?)?;
+        self.catalog.set_state(id, RunState::Done, None)?;
+        let run = self.load(id)?;
+        if let (false, Some(set)) = (run.plan.keep_backup, &run.plan.backup_set) {
+            // `--skip-backup`: the set was only the vehicle, and the old data itself is kept.
+            let _ = std::fs::remove_dir_all(set);
+        }
+        Ok(run)
+    }
+
+    fn one(
+        &mut self,
+        id: &str,
+        step: Step,
+        state: StepState,
+        host: &dyn crate::host::Host,
+        files: &RunFiles,
+        observer: &dyn Observer,
+    ) -> Result<Value> {
+        interrupt::check()?;
+        reach(step.name(), "before-intent")?;
+        let started = Instant::now();
+        let attempt = self.catalog.intend(id, step)?;
+        let run = self.load(id)?;
+        let cx = Context { run: &run, host, observer, files, attempt, keep_new: false };
+        // Intent without result: the process died in between, and the step may be done already.
+        let found = if state == StepState::Running { steps::probe(step, &cx)? } else { None };
+        let result = match found {
+            Some(result) => result,
+            None => steps::apply(step, &cx)?,
+        };
+        reach(step.name(), "after-apply")?;
+        self.catalog.record(id, step, started.elapsed().as_secs_f64(), &result)?;
+        reach(step.name(), "after-record")?;
+        Ok(result)
+    }
+
+    /// How a rollback of this run stands: since when, and how much, the application has written to the new data.
+    pub fn new_writes(&self, run: &Run) -> Result<Option<NewWrites>> {
+        let Some(since) = run.writers_since() else { return Ok(None) };
+        if run.state == RunState::RollingBack {
+            return Ok(None);
+        }
+        let host = run.plan.host();
+        let files = self.files(&run.id)?;
+        let cx = Context {
+            run,
+            host: host.as_ref(),
+            observer: &crate::progress::Silent,
+            files: &files,
+            attempt: 1,
+            keep_new: false,
+        };
+        let rows = steps::rows_written_since(&cx);
+        if rows == Some(0) && run.plan.app_move.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(NewWrites { since: since.to_owned(), rows }))
+    }
+
+    /// Goes back to where the run started. `discard_new_writes`: what the application wrote since is set aside.
+    pub fn rollback(
+        &mut self,
+        id: &str,
+        discard_new_writes: bool,
+        start_services: bool,
+        observer: &dyn Observer,
+    ) -> Result<Run> {
+        let run = self.load(id)?;
+        if run.state == RunState::RolledBack {
+            return Ok(run);
+        }
+        if run.cleaned {
+            return Err(Error::refused(
+                "cleaned",
+                format!("the old data of run {id} was removed by `repot cleanup`"),
+            )
+            .help("there is no way back but a backup"));
+        }
+        let newer = self.runs()?.into_iter().find(|r| {
+            r.id > run.id && matches!(r.state, RunState::Done) && r.plan.service == run.plan.service
+        });
+        if let (RunState::Done, Some(newer)) = (run.state, newer) {
+            return Err(Error::refused("newer-run", format!("the run {} came after {id}", newer.id))
+                .help(format!("roll back {} first", newer.id)));
+        }
+        run.plan.host().end_leftovers()?;
+        if let (false, Some(w)) = (discard_new_writes, self.new_writes(&run)?) {
+            let how_much = match w.rows {
+                Some(n) => format!("{n} rows were written, changed or deleted since {}", w.since),
+                None => format!(
+                    "it has run on the new server since {}, and how much it wrote cannot be told",
+                    w.since
+                ),
+            };
+            return Err(Error::refused("new-writes", "the application has written to the new server")
+                .why(how_much)
+                .help("`repot rollback --discard-new-writes` goes back without them; they are set aside, not deleted"));
+        }
+        self.catalog.set_state(id, RunState::RollingBack, run.error.as_deref())?;
+        if !start_services {
+            self.files(id)?.save("no-start", b"")?;
+        }
+        self.go_back(id, observer)
+    }
+
+    fn go_back(&mut self, id: &str, observer: &dyn Observer) -> Result<Run> {
+        let run = self.load(id)?;
+        let host = run.plan.host();
+        let files = self.files(id)?;
+        self.catalog.set_state(id, RunState::RollingBack, run.error.as_deref())?;
+        let keep_new = run.writers_since().is_some() || files.path("keep-new").exists();
+        if keep_new {
+            // Remembered, because the steps that tell are themselves undone on the way.
+            files.save("keep-new", b"")?;
+        }
+        let no_start = files.path("no-start").exists();
+        let todo: Vec<_> = run
+            .steps
+            .iter()
+            .rev()
+            .filter(|s| !matches!(s.state, StepState::Pending | StepState::Undone))
+            .collect();
+        let total = todo.iter().filter(|s| steps::has_undo(s.step)).count();
+        let mut number = 0;
+        for record in todo {
+            let step = record.step;
+            let shown = steps::has_undo(step);
+            if shown {
+                number += 1;
+                observer.event(Event::StepStarted {
+                    number,
+                    total,
+                    title: step.title().to_owned(),
+                    undo: true,
+                });
+            }
+            let started = Instant::now();
+            let cx =
+                Context { run: &run, host: host.as_ref(), observer, files: &files, attempt: 1, keep_new };
+            let mut undo = || -> Result<()> {
+                interrupt::check()?;
+                reach(&format!("undo-{}", step.name()), "before-intent")?;
+                self.catalog.intend_undo(id, step)?;
+                if !(no_start && step == Step::StopApplication) {
+                    steps::undo(step, &cx)?;
+                }
+                reach(&format!("undo-{}", step.name()), "after-apply")?;
+                self.catalog.record_undo(id, step)?;
+                reach(&format!("undo-{}", step.name()), "after-record")
+            };
+            if let Err(e) = undo() {
+                observer.event(Event::StepFailed);
+                let _ = self.catalog.set_state(
+                    id,
+                    RunState::RollingBack,
+                    Some(&format!("undo {}: {e}", step.title())),
+                );
+                let help = e.help.clone().unwrap_or_default();
+                let next = "nothing is lost: correct what is named, then `repot resume` goes on going back";
+                return Err(if help.is_empty() { e.help(next) } else { e.help(format!("{help}\n{next}")) });
+            }
+            if shown {
+                let seconds = started.elapsed().as_secs_f64();
+                observer.event(Event::StepDone { seconds, outcome: String::new() });
+            }
+        }
+        self.catalog.set_state(id, RunState::RolledBack, None)?;
+        self.load(id)
+    }
+}
+
+/// What the application wrote to the new server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewWrites {
+    /// Since when it could, RFC 3339.
+    pub since: String,
+    /// Rows inserted, changed or deleted; none when it cannot be told.
+    pub rows: Option<u64>,
+}
+
+/// Adds to a failed step's error what stands where, so that nobody has to guess.
+fn standing(e: Error, run: &Run) -> Error {
+    let mut lines = Vec::new();
+    let begun = |s: Step| run.step(s).is_some_and(|r| r.state != StepState::Pending);
+    let plan = &run.plan;
+    if begun(Step::SetAside) {
+        if let Some(d) = &plan.destination {
+            lines.push(format!("the old data is whole, set aside: {}", super::report::where_aside(d)));
+        }
+    } else {
+        lines.push(format!("the old data is whole, in its place: {}", plan.source.data.describe()));
+    }
+    if run.step(Step::BackUp).is_some_and(|r| r.state == StepState::Done)
+        && let Some(set) = &plan.backup_set
+    {
+        lines.push(format!("the backup set is complete: {}", set.display()));
+    }
+    if begun(Step::StopApplication) && !begun(Step::StartApplication) {
+        lines.push("the application is stopped".to_owned());
+    }
+    let next = format!(
+        "`repot resume` carries on with run {}, `repot rollback` goes back to where you started",
+        run.id
+    );
+    let mut help = e.help.clone().map(|h| vec![h]).unwrap_or_default();
+    help.push(format!("What stands where: {}.", lines.join("; ")));
+    if !help[0].contains("repot resume") || !help[0].contains("repot rollback") {
+        help.push(next);
+    }
+    Error { help: Some(help.join("\n")), ..e }
+}

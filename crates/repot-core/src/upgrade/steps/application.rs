@@ -1,0 +1,219 @@
+//! Steps that stop, start and update the application.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::app::detect::{Credentials, credentials};
+use crate::engine::postgres::session::Connector;
+use crate::error::{Error, Kind, Result};
+use crate::host::{Role, ServiceState};
+use crate::interrupt;
+
+pub(super) fn images_are_present(cx: &Context) -> Result<Option<Value>> {
+    for image in &cx.plan().images {
+        if cx.host.image_present(image)?.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(json!({ "fetched": [] })))
+}
+
+pub(super) fn fetch_images(cx: &Context) -> Result<Value> {
+    let mut fetched = Vec::new();
+    for image in &cx.plan().images {
+        if cx.host.image_present(image)?.is_none() {
+            cx.host.fetch_image(image, cx.observer)?;
+            fetched.push(image.clone());
+        }
+    }
+    Ok(json!({ "fetched": fetched }))
+}
+
+/// Services other than the database's that have containers now.
+fn others(cx: &Context) -> Result<Vec<ServiceState>> {
+    Ok(cx.host.services()?.into_iter().filter(|s| s.service != cx.plan().service).collect())
+}
+
+pub(super) fn is_stopped(cx: &Context) -> Result<Option<Value>> {
+    let running = others(cx)?.iter().any(|s| s.running || s.restarting);
+    Ok((!running).then(|| json!({})))
+}
+
+pub(super) fn stop(cx: &Context) -> Result<Value> {
+    let up: Vec<ServiceState> = others(cx)?.into_iter().filter(|s| s.running || s.restarting).collect();
+    cx.host.stop_services(&up, 0, cx.observer)?;
+    Ok(json!({ "stopped": up.iter().map(|s| s.service.as_str()).collect::<Vec<_>>() }))
+}
+
+/// Stops the database service itself.
+pub(super) fn stop_database(cx: &Context) -> Result<()> {
+    let own: Vec<ServiceState> = cx
+        .host
+        .services()?
+        .into_iter()
+        .filter(|s| s.service == cx.plan().service && !s.containers.is_empty())
+        .collect();
+    cx.host.stop_services(&own, 600, cx.observer)
+}
+
+pub(super) fn start_as_it_was(cx: &Context) -> Result<()> {
+    let plan = cx.plan();
+    let was_well = |s: &&ServiceState| s.running && !s.restarting && s.health != "unhealthy";
+    let database: Vec<String> = plan
+        .services
+        .iter()
+        .filter(|s| s.service == plan.service)
+        .filter(was_well)
+        .map(|s| s.service.clone())
+        .collect();
+    let others = plan.application_services();
+    cx.host.start_services(&database, false, cx.observer)?;
+    cx.host.wait_healthy(&database, 300, cx.observer)?;
+    // Where the database was down already, its dependants are started beside it as they were, not after it.
+    cx.host.start_services(&others, !database.is_empty(), cx.observer)?;
+    cx.host.restore_restart_policies(&plan.services)?;
+    let well: Vec<String> = plan
+        .services
+        .iter()
+        .filter(|s| s.service != plan.service)
+        .filter(was_well)
+        .map(|s| s.service.clone())
+        .collect();
+    if database.is_empty() {
+        return Ok(());
+    }
+    cx.host.wait_healthy(&well, plan.profile.health.timeout_s.unwrap_or(120), cx.observer)
+}
+
+pub(super) fn start_database(cx: &Context) -> Result<Value> {
+    let service = vec![cx.plan().service.clone()];
+    cx.host.start_services(&service, false, cx.observer)?;
+    cx.host.wait_healthy(&service, 300, cx.observer)?;
+    let connector = wait_for_service(cx)?;
+    let version = connector.connect("postgres")?.scalar("SHOW server_version")?;
+    let written = rows_written(connector.as_ref()).map_or(Value::Null, |n| json!(n));
+    Ok(json!({ "server_version": version, "rows_written": written }))
+}
+
+fn logins(cx: &Context) -> Result<Credentials> {
+    credentials(&cx.plan().project, &cx.plan().profile, &cx.plan().service)
+}
+
+/// The service's server, once it answers (its container runs before its server listens).
+fn wait_for_service(cx: &Context) -> Result<Box<dyn Connector>> {
+    let deadline = Instant::now() + Duration::from_mins(5);
+    let logins = logins(cx)?;
+    loop {
+        interrupt::check()?;
+        let connector =
+            cx.host.service_connector(&cx.plan().source.superuser, logins.superuser_password(), "postgres");
+        let error = match connector.and_then(|c| c.connect("postgres").map(|_| c)) {
+            Ok(c) => return Ok(c),
+            Err(e) => e,
+        };
+        if !(error.retryable || error.code == "database-down") || Instant::now() > deadline {
+            return Err(error);
+        }
+        cx.progress(format!("waiting for {}", cx.plan().service), 0, 0);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Rows inserted, updated and deleted in user tables since the server's statistics began, over all databases.
+pub(crate) fn rows_written(connector: &dyn Connector) -> Result<u64> {
+    let home = connector.connect("postgres")?;
+    let mut sum = 0;
+    for row in home.query("SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template0'")? {
+        let Some(Some(name)) = row.into_iter().next() else { continue };
+        let n = connector.connect(&name)?.scalar(
+            "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_user_tables",
+        )?;
+        sum += n.parse::<u64>().unwrap_or(0);
+    }
+    Ok(sum)
+}
+
+/// How many rows were written to the new server since the run let writers in; `None` when it cannot be told.
+pub(crate) fn rows_written_since(cx: &Context) -> Option<u64> {
+    let before = cx.result(crate::upgrade::plan::Step::StartDatabase)["rows_written"].as_u64()?;
+    let logins = logins(cx).ok()?;
+    let connector = cx
+        .host
+        .service_connector(&cx.plan().source.superuser, logins.superuser_password(), "postgres")
+        .ok()?;
+    rows_written(connector.as_ref()).ok()?.checked_sub(before)
+}
+
+pub(super) fn check_login(cx: &Context) -> Result<Value> {
+    let plan = cx.plan();
+    let logins = logins(cx)?;
+    let Some(password) = logins.application_password() else {
+        cx.note(format!(
+            "no password for the role {} is in the Compose files, so its login could not be tried",
+            plan.application_user
+        ));
+        return Ok(json!({ "tried": false }));
+    };
+    cx.host
+        .login_as_application(&plan.application_user, password, &plan.application_database)
+        .map_err(|e| {
+            let help = "the data is whole; `repot rollback` brings the old server back, or correct the password and `repot resume`";
+            Error { help: Some(help.to_owned()), ..e }
+        })?;
+    Ok(json!({ "tried": true, "user": plan.application_user }))
+}
+
+pub(super) fn migrate(cx: &Context) -> Result<Value> {
+    let Some(app) = &cx.plan().app_move else { return Ok(json!({})) };
+    let (Some(service), false) = (&app.service, app.command.is_empty()) else {
+        return Ok(json!({ "note": "the application updates its own schema when it starts" }));
+    };
+    cx.host.run_in_service(service, &app.command, &app.environment, cx.observer)?;
+    Ok(json!({ "command": app.command.join(" ") }))
+}
+
+pub(super) fn start(cx: &Context) -> Result<Value> {
+    let names = cx.plan().application_services();
+    cx.host.start_services(&names, true, cx.observer)?;
+    cx.host.restore_restart_policies(&cx.plan().services)?;
+    Ok(json!({ "started": names }))
+}
+
+pub(super) fn stop_again(cx: &Context) -> Result<()> {
+    stop(cx).map(drop)
+}
+
+pub(super) fn check_health(cx: &Context) -> Result<Value> {
+    let plan = cx.plan();
+    let timeout_s = plan.profile.health.timeout_s.unwrap_or(120);
+    let deadline = Instant::now() + Duration::from_secs(timeout_s);
+    let mut names = plan.application_services();
+    names.push(plan.service.clone());
+    cx.host.wait_healthy(&names, timeout_s, cx.observer)?;
+    let command = &plan.profile.health.command;
+    let probed = match &plan.application {
+        Some(service) if !command.is_empty() && names.contains(service) => {
+            loop {
+                interrupt::check()?;
+                let error = match cx.host.exec_in_service(service, command, 60) {
+                    Ok(()) => break,
+                    Err(e) if e.kind == Kind::Interrupted => return Err(e),
+                    Err(e) => e,
+                };
+                if Instant::now() > deadline {
+                    return Err(Error::failed("unhealthy", format!("the application ({service}) is not well after {timeout_s} s"))
+                        .why(error.why.unwrap_or(error.what))
+                        .help(format!("look at `docker compose logs {service}`, correct it and `repot resume`; or `repot rollback`")));
+                }
+                cx.progress(format!("waiting for {service}"), 0, 0);
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            true
+        }
+        _ => false,
+    };
+    debug_assert!(!cx.host.server_running(Role::Old).unwrap_or(false));
+    Ok(json!({ "services": names, "probed": probed }))
+}

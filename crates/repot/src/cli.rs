@@ -1,0 +1,170 @@
+//! The command line, defined once: parser, help, manual page and completions all come from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Moves a self-hosted application's database to a newer PostgreSQL without losing any of it.
+///
+/// Run it in the directory of your Compose file. `repot check` looks and touches nothing; `repot upgrade --to 17`
+/// makes a backup, moves the data, compares old and new, and sets the old data aside; `repot rollback` brings the
+/// old state back.
+#[derive(Debug, Parser)]
+#[command(name = "repot", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 done or nothing to do; 1 failed, and the message says what stands where; \
+    2 wrong call; 3 refused before anything was touched; 4 differences found; 5 an unfinished run is in the way."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look for everything that would make an upgrade fail; touch nothing
+    Check(CheckArgs),
+    /// Move the database to a newer PostgreSQL, the application to a newer version, or both
+    Upgrade(UpgradeArgs),
+    /// Say what the last run did and what stands where
+    Status(RunArgs),
+    /// List the runs, or show one
+    History(RunArgs),
+    /// Carry an unfinished run on
+    Resume(ResumeArgs),
+    /// Go back to where a run started
+    Rollback(RollbackArgs),
+    /// Show what is set aside, and remove it when asked
+    Cleanup(CleanupArgs),
+    /// Compare two databases by connection URL: schema and content
+    Compare(CompareArgs),
+    /// Build a small real stack, upgrade it, show the proof, remove it again
+    Demo(DemoArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Where the application is.
+#[derive(Debug, Clone, Args)]
+pub struct Where {
+    /// Directory of the Compose file
+    #[arg(short = 'C', long = "directory", value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// Print one JSON document on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub at: Where,
+    /// PostgreSQL major to go to, such as 17
+    #[arg(long, value_name = "N")]
+    pub to: Option<u32>,
+    /// Application version to go to
+    #[arg(long, value_name = "V")]
+    pub app_version: Option<String>,
+    /// The database service, where there is more than one
+    #[arg(long, value_name = "S")]
+    pub service: Option<String>,
+    /// Directory for backup sets [default: .repot/backups beside the Compose file]
+    #[arg(long, value_name = "D")]
+    pub backup_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum MethodArg {
+    /// Let repot choose, and say why
+    Auto,
+    /// pg_dump into a backup set, restored into a fresh new server
+    Dump,
+}
+
+#[derive(Debug, Args)]
+pub struct UpgradeArgs {
+    #[command(flatten)]
+    pub check: CheckArgs,
+    /// How the data moves
+    #[arg(long, value_name = "M", default_value = "auto")]
+    pub method: MethodArg,
+    /// Keep no backup set: with --to the old data itself stays set aside; without it there is no way back for the data
+    #[arg(long)]
+    pub skip_backup: bool,
+    /// Show the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub at: Where,
+    /// The run; the newest when left out
+    pub run: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Go back even though the application has written to the new server; what it wrote is set aside
+    #[arg(long)]
+    pub discard_new_writes: bool,
+    /// Put everything back but leave the services stopped
+    #[arg(long)]
+    pub no_start: bool,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CleanupArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Only show what is set aside
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// postgresql://user@host:port/database; the password from PGPASSWORD
+    pub source: String,
+    /// The other side; its password from REPOT_TARGET_PASSWORD, else PGPASSWORD
+    pub target: String,
+    /// Print one JSON document on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// PostgreSQL major to start from
+    #[arg(long, default_value_t = 13)]
+    pub from: u32,
+    /// PostgreSQL major to go to
+    #[arg(long, default_value_t = 17)]
+    pub to: u32,
+    /// Leave the stack running, in this directory
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}

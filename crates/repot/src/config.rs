@@ -1,0 +1,96 @@
+//! `repot.toml` beside the Compose file; everything in it is optional.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use repot_core::app::detect::{Deployment, Place, detect};
+use repot_core::app::profile::Profile;
+use repot_core::host::compose::project::locate;
+use repot_core::upgrade::planner::default_state_dir;
+use repot_core::{Error, Result};
+use serde::Deserialize;
+
+/// What `repot.toml` may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Profile to use instead of the one that is recognised.
+    pub profile: Option<String>,
+    /// More profiles: paths of TOML files.
+    pub profiles: Vec<PathBuf>,
+    /// Database service.
+    pub service: Option<String>,
+    /// Directory for backup sets.
+    pub backup_dir: Option<PathBuf>,
+    /// Directory for the catalog and the runs.
+    pub state_dir: Option<PathBuf>,
+    /// Image of the new server, instead of the one derived from the present image.
+    pub target_image: Option<String>,
+}
+
+/// Everything a command needs to know of where it runs.
+pub struct Setting {
+    pub config: Config,
+    pub env: BTreeMap<String, String>,
+    /// Directory of the project.
+    pub dir: PathBuf,
+    pub state_dir: PathBuf,
+}
+
+/// Reads the surroundings of `dir`.
+pub fn setting(dir: &Path) -> Result<Setting> {
+    let env: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+        .collect();
+    // The project may be found in a parent directory, as Compose does; a state directory must stay the same.
+    let project = match locate(dir, &env) {
+        Ok(at) => at.dir,
+        Err(e) if e.code == "no-directory" => return Err(e),
+        Err(_) => dir.canonicalize().map_err(|e| Error::io(format!("cannot enter {}", dir.display()), &e))?,
+    };
+    let path = project.join("repot.toml");
+    let config: Config = match std::fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text)
+            .map_err(|e| Error::usage("bad-config", format!("{} does not parse", path.display())).why(e))?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Config::default(),
+        Err(e) => return Err(Error::io(format!("cannot read {}", path.display()), &e)),
+    };
+    let from_env = env.get("REPOT_STATE_DIR").map(PathBuf::from);
+    let state_dir = from_env
+        .or_else(|| config.state_dir.clone())
+        .map_or_else(|| default_state_dir(&project), |d| project.join(d));
+    Ok(Setting { config, env, dir: project, state_dir })
+}
+
+impl Setting {
+    /// Profiles: the user's first, then those that come with repot.
+    pub fn profiles(&self) -> Result<Vec<Profile>> {
+        let mut all = Vec::new();
+        for p in &self.config.profiles {
+            let path = self.dir.join(p);
+            let text = std::fs::read_to_string(&path)
+                .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
+            all.push(Profile::parse(&path.display().to_string(), &text)?);
+        }
+        all.extend(Profile::built_in()?);
+        Ok(all)
+    }
+    /// Looks at the application.
+    pub fn detect(&self, service: Option<&str>) -> Result<Deployment> {
+        let place = Place {
+            dir: self.dir.clone(),
+            env: self.env.clone(),
+            service: service.map(str::to_owned).or_else(|| self.config.service.clone()),
+            profile: self.config.profile.clone(),
+        };
+        detect(&place, &self.profiles()?)
+    }
+    /// Where backup sets go.
+    pub fn backup_dir(&self, asked: Option<&Path>) -> PathBuf {
+        match asked.or(self.config.backup_dir.as_deref()) {
+            Some(d) if asked.is_some() => std::path::absolute(d).unwrap_or_else(|_| d.to_owned()),
+            Some(d) => self.dir.join(d),
+            None => self.state_dir.join("backups"),
+        }
+    }
+}
