@@ -48,12 +48,16 @@ impl Stack {
     fn start(command: &str) -> Stack {
         let name = format!("repot-check-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
         let stack = Stack { dir: tempfile::tempdir().expect("a directory"), name };
-        let command = if command.is_empty() { "shm_size: 64m".to_owned() } else { format!("command: {command}") };
+        let command =
+            if command.is_empty() { "shm_size: 64m".to_owned() } else { format!("command: {command}") };
         stack.write(&COMPOSE.replace("COMMAND", &command).replace("NAME", &stack.name));
         stack.docker(&["compose", "up", "-d", "--pull", "never"]);
         stack.wait();
         stack.sql("postgres", "CREATE ROLE shop LOGIN PASSWORD 'shop-secret'");
-        stack.sql("shop", "ALTER DATABASE shop OWNER TO shop; CREATE TABLE part (id serial PRIMARY KEY, name text)");
+        stack.sql(
+            "shop",
+            "ALTER DATABASE shop OWNER TO shop; CREATE TABLE part (id serial PRIMARY KEY, name text)",
+        );
         stack
     }
     fn write(&self, text: &str) {
@@ -68,7 +72,8 @@ impl Stack {
         self.write(&text.replace(from, to));
     }
     fn docker(&self, args: &[&str]) -> String {
-        let out = Command::new("docker").args(args).current_dir(self.dir.path()).output().expect("docker runs");
+        let out =
+            Command::new("docker").args(args).current_dir(self.dir.path()).output().expect("docker runs");
         assert!(out.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8_lossy(&out.stdout).trim().to_owned()
     }
@@ -76,11 +81,43 @@ impl Stack {
         self.docker(&["compose", "exec", "-T", "-u", "0", "db", "bash", "-ec", script])
     }
     fn sql(&self, database: &str, sql: &str) -> String {
-        self.docker(&["compose", "exec", "-T", "db", "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "admin", "-d", database, "-c", sql])
+        self.docker(&[
+            "compose",
+            "exec",
+            "-T",
+            "db",
+            "psql",
+            "-qAtX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "admin",
+            "-d",
+            database,
+            "-c",
+            sql,
+        ])
     }
     fn try_sql(&self, database: &str, sql: &str) {
         let _ = Command::new("docker")
-            .args(["compose", "exec", "-T", "db", "psql", "-qAtX", "-h", "127.0.0.1", "-U", "admin", "-d", database, "-c", sql])
+            .args([
+                "compose",
+                "exec",
+                "-T",
+                "db",
+                "psql",
+                "-qAtX",
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "admin",
+                "-d",
+                database,
+                "-c",
+                sql,
+            ])
             .current_dir(self.dir.path())
             .output();
     }
@@ -89,7 +126,21 @@ impl Stack {
         while Instant::now() < until {
             // Over TCP: while the image makes the database, its server listens on the socket alone.
             let ready = Command::new("docker")
-                .args(["compose", "exec", "-T", "db", "psql", "-h", "127.0.0.1", "-U", "admin", "-d", "shop", "-c", "SELECT 1"])
+                .args([
+                    "compose",
+                    "exec",
+                    "-T",
+                    "db",
+                    "psql",
+                    "-h",
+                    "127.0.0.1",
+                    "-U",
+                    "admin",
+                    "-d",
+                    "shop",
+                    "-c",
+                    "SELECT 1",
+                ])
                 .current_dir(self.dir.path())
                 .output()
                 .is_ok_and(|o| o.status.success());
@@ -101,7 +152,12 @@ impl Stack {
         panic!("the server does not come up: {}", self.docker(&["compose", "logs", "db"]));
     }
     fn deployment(&self) -> Deployment {
-        let place = Place { dir: self.dir.path().to_owned(), env: BTreeMap::new(), service: Some("db".to_owned()), profile: None };
+        let place = Place {
+            dir: self.dir.path().to_owned(),
+            env: BTreeMap::new(),
+            service: Some("db".to_owned()),
+            profile: None,
+        };
         detect(&place, &Profile::built_in().expect("profiles")).expect("detected")
     }
     fn check(&self, to: Option<u32>) -> CheckReport {
@@ -112,7 +168,10 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let _ = Command::new("docker").args(["compose", "-p", &self.name, "down", "-v", "-t", "1"]).current_dir(self.dir.path()).output();
+        let _ = Command::new("docker")
+            .args(["compose", "-p", &self.name, "down", "-v", "-t", "1"])
+            .current_dir(self.dir.path())
+            .output();
     }
 }
 
@@ -168,18 +227,49 @@ fn a_sound_stack_may_go_and_each_fault_outside_the_server_is_named() {
     has(&stack.check(Some(99)), "target-unknown", Blocker, "99");
 
     // An application version where the profile knows none.
-    let request = Request { app_version: Some("2".to_owned()), backup_dir: "/tmp".into(), ..Request::default() };
-    has(&check(&stack.deployment(), &request, &Silent).expect("checked"), "app-version-unsupported", Blocker, "application");
+    let request =
+        Request { app_version: Some("2".to_owned()), backup_dir: "/tmp".into(), ..Request::default() };
+    has(
+        &check(&stack.deployment(), &request, &Silent).expect("checked"),
+        "app-version-unsupported",
+        Blocker,
+        "application",
+    );
 
     // No space, no right to write.
     let request = Request { to: Some(17), backup_dir: "/proc/no".into(), ..Request::default() };
-    has(&check(&stack.deployment(), &request, &Silent).expect("checked"), "disk-space", Blocker, "--backup-dir");
+    has(
+        &check(&stack.deployment(), &request, &Silent).expect("checked"),
+        "disk-space",
+        Blocker,
+        "--backup-dir",
+    );
 
     // An image that holds something else, and one that is nowhere.
-    let request = Request { to: Some(17), backup_dir: "/tmp".into(), target_image: Some("postgres:15".to_owned()), ..Request::default() };
-    has(&check(&stack.deployment(), &request, &Silent).expect("checked"), "target-image-major", Blocker, "15");
-    let request = Request { to: Some(17), backup_dir: "/tmp".into(), target_image: Some("localhost:1/none:17".to_owned()), ..Request::default() };
-    has(&check(&stack.deployment(), &request, &Silent).expect("checked"), "registry-unreachable", Blocker, "localhost:1/none:17");
+    let request = Request {
+        to: Some(17),
+        backup_dir: "/tmp".into(),
+        target_image: Some("postgres:15".to_owned()),
+        ..Request::default()
+    };
+    has(
+        &check(&stack.deployment(), &request, &Silent).expect("checked"),
+        "target-image-major",
+        Blocker,
+        "15",
+    );
+    let request = Request {
+        to: Some(17),
+        backup_dir: "/tmp".into(),
+        target_image: Some("localhost:1/none:17".to_owned()),
+        ..Request::default()
+    };
+    has(
+        &check(&stack.deployment(), &request, &Silent).expect("checked"),
+        "registry-unreachable",
+        Blocker,
+        "localhost:1/none:17",
+    );
 
     // The application's password is wrong; then the superuser is none; then there is no such role.
     stack.edit("shop-secret", "other");
@@ -213,7 +303,18 @@ fn a_sound_stack_may_go_and_each_fault_outside_the_server_is_named() {
 
     // And its data is in use elsewhere.
     let other = format!("{}-other", stack.name);
-    stack.docker(&["run", "-d", "--name", &other, "-v", &format!("{}_data:/var/lib/postgresql/data", stack.name), "--entrypoint", "sleep", "postgres:13", "600"]);
+    stack.docker(&[
+        "run",
+        "-d",
+        "--name",
+        &other,
+        "-v",
+        &format!("{}_data:/var/lib/postgresql/data", stack.name),
+        "--entrypoint",
+        "sleep",
+        "postgres:13",
+        "600",
+    ]);
     let report = stack.check(Some(17));
     stack.docker(&["rm", "-fv", &other]);
     has(&report, "data-in-use", Blocker, &other);
@@ -221,7 +322,9 @@ fn a_sound_stack_may_go_and_each_fault_outside_the_server_is_named() {
 
 #[test]
 fn what_stands_in_the_way_inside_the_server_is_named() {
-    let stack = Stack::start("postgres -c wal_level=logical -c max_prepared_transactions=5 -c operator_precedence_warning=on -c work_mem=8MB");
+    let stack = Stack::start(
+        "postgres -c wal_level=logical -c max_prepared_transactions=5 -c operator_precedence_warning=on -c work_mem=8MB",
+    );
     stack.sh("mkdir -p /fast && chown postgres /fast");
     stack.sql("shop", "SELECT pg_create_logical_replication_slot('feed', 'pgoutput')");
     stack.sql("shop", "SELECT pg_create_physical_replication_slot('spare')");
@@ -234,9 +337,12 @@ fn what_stands_in_the_way_inside_the_server_is_named() {
     stack.sql("postgres", "CREATE DATABASE stats");
     stack.sql("shop", "ALTER ROLE shop SET vacuum_cleanup_index_scale_factor = 0.2");
     stack.sql("shop", "ALTER DATABASE stats SET default_transaction_read_only = on");
-    stack.sql("shop", "CREATE FUNCTION half(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT substr($1, 1, 2)'; \
+    stack.sql(
+        "shop",
+        "CREATE FUNCTION half(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT substr($1, 1, 2)'; \
         CREATE FUNCTION label(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN half($1); END'; \
-        CREATE INDEX part_label ON part (label(name))");
+        CREATE INDEX part_label ON part (label(name))",
+    );
     stack.sql("shop", "CREATE TABLE event (tx xid8, at pg_lsn, what regclass)");
     stack.sql("shop", "CREATE UNLOGGED TABLE cache (id int); CREATE VIEW busy AS SELECT pid FROM pg_stat_activity; CREATE PUBLICATION news FOR TABLE part");
     stack.sql("shop", "ALTER TABLE part ADD CONSTRAINT named CHECK (name <> '') NOT VALID");
@@ -283,7 +389,11 @@ fn what_stands_in_the_way_inside_the_server_is_named() {
     has(&report, "not-valid-constraints", Info, "named");
     has(&report, "objects-in-pg-catalog", Blocker, "mine");
     let missing: Vec<&Finding> = report.findings.iter().filter(|f| f.code == "extension-missing").collect();
-    assert!(missing.iter().any(|f| f.title.contains("shelf")) && missing.iter().any(|f| f.title.contains("adminpack")), "{missing:#?}");
+    assert!(
+        missing.iter().any(|f| f.title.contains("shelf"))
+            && missing.iter().any(|f| f.title.contains("adminpack")),
+        "{missing:#?}"
+    );
     assert!(!missing.iter().any(|f| f.title.contains("pg_trgm")), "{missing:#?}");
     let severities: Vec<Severity> = report.findings.iter().map(|f| f.severity).collect();
     assert!(severities.windows(2).all(|w| w[0] >= w[1]), "blockers first");
@@ -295,9 +405,20 @@ fn what_stands_in_the_way_inside_the_server_is_named() {
     assert!(text.contains("things stand in the way") && text.contains("Nothing has been touched."), "{text}");
 
     // What the remedies say helps.
-    for f in report.findings.iter().filter(|f| ["removed-setting-role", "database-closed", "function-search-path", "read-only-database"].contains(&f.code.as_str())) {
-        let command = f.remedy.split_once(": ").map_or("", |(_, c)| c).split(" — ").next().unwrap_or_default().replace("exec db", "exec -T db");
-        let out = Command::new("sh").arg("-c").arg(&command).current_dir(stack.dir.path()).output().expect("sh");
+    for f in report.findings.iter().filter(|f| {
+        ["removed-setting-role", "database-closed", "function-search-path", "read-only-database"]
+            .contains(&f.code.as_str())
+    }) {
+        let command = f
+            .remedy
+            .split_once(": ")
+            .map_or("", |(_, c)| c)
+            .split(" — ")
+            .next()
+            .unwrap_or_default()
+            .replace("exec db", "exec -T db");
+        let out =
+            Command::new("sh").arg("-c").arg(&command).current_dir(stack.dir.path()).output().expect("sh");
         assert!(out.status.success(), "{command}: {}", String::from_utf8_lossy(&out.stderr));
     }
     let again = stack.check(Some(17));
@@ -318,7 +439,17 @@ fn every_version_answers() {
         }
         let _gone = Gone(name.clone());
         let out = Command::new("docker")
-            .args(["run", "-d", "--name", &name, "--pull", "never", "-e", "POSTGRES_PASSWORD=x", &format!("postgres:{major}")])
+            .args([
+                "run",
+                "-d",
+                "--name",
+                &name,
+                "--pull",
+                "never",
+                "-e",
+                "POSTGRES_PASSWORD=x",
+                &format!("postgres:{major}"),
+            ])
             .output()
             .expect("docker");
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
@@ -338,7 +469,10 @@ fn every_version_answers() {
                 Err(_) => std::thread::sleep(Duration::from_millis(300)),
             }
         };
-        assert_eq!((facts.major(), facts.superuser.as_str(), facts.encoding.as_str()), (major, "postgres", "UTF8"));
+        assert_eq!(
+            (facts.major(), facts.superuser.as_str(), facts.encoding.as_str()),
+            (major, "postgres", "UTF8")
+        );
         assert_eq!((facts.collate.as_str(), facts.locale_provider.as_str()), ("en_US.utf8", "libc"));
         assert_eq!(facts.wal_segment_bytes, 16 << 20);
         assert!(facts.is_in_data_directory(&facts.hba_file) && facts.most_objects > 100, "{facts:?}");
