@@ -24,7 +24,8 @@ pub const PINNED_SETTINGS: &str = "SET client_encoding = 'UTF8'; SET DateStyle =
     SET lc_monetary = 'C'; SET lc_numeric = 'C'; SET lc_time = 'C'; SET search_path = 'pg_catalog'; \
     SET xmlbinary = 'base64'; SET xmloption = 'content'; SET standard_conforming_strings = on; \
     SET quote_all_identifiers = off; SET statement_timeout = 0; SET lock_timeout = 0; \
-    SET idle_in_transaction_session_timeout = 0; SET row_security = off; SET client_min_messages = 'warning'";
+    SET idle_in_transaction_session_timeout = 0; SET row_security = off; SET client_min_messages = 'warning'; \
+    SELECT set_config('lc_messages', 'C', false) FROM pg_roles WHERE rolname = current_user AND rolsuper";
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
