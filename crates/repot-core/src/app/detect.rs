@@ -348,30 +348,10 @@ fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Servic
         None => service.image.clone(),
     };
 
-    let env = |n: &str| service.environment.get(n).cloned().filter(|v| !v.is_empty());
-    let from_file = |n: &str| {
-        let path = env(&format!("{n}_FILE"))?;
-        let id = own.filter(|s| s.running)?.containers.first()?.clone();
-        let out = crate::exec::Cmd::new("docker").args(["exec", &id, "cat", &path]).output().ok()?;
-        out.ok().then(|| out.text())
-    };
-    let value = |n: &str| env(n).or_else(|| from_file(n));
-    let superuser = value("POSTGRES_USER").unwrap_or_else(|| "postgres".to_owned());
-    let name = value("POSTGRES_DB").unwrap_or_else(|| superuser.clone());
-    let password = value("POSTGRES_PASSWORD");
-
     let application =
         profile.services.application.iter().find(|n| project.services.contains_key(*n)).cloned();
-    let setting =
-        |names: &[String]| {
-            project.services.values().filter(|s| s.name != service.name).find_map(|s| {
-                names.iter().find_map(|n| s.environment.get(n).filter(|v| !v.is_empty()).cloned())
-            })
-        };
-    let application_user = setting(&profile.database.user).unwrap_or_else(|| superuser.clone());
-    let application_password = setting(&profile.database.password)
-        .or_else(|| (application_user == superuser).then(|| password.clone()).flatten());
-    let name = setting(&profile.database.name).unwrap_or(name);
+    let up = own.filter(|s| s.running).and_then(|s| s.containers.first());
+    let l = logins(&project, &profile, service, up.map(String::as_str));
 
     let extras = ServiceExtras {
         mounts: extra_mounts(&project, service, &data),
@@ -397,11 +377,11 @@ fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Servic
             pgdata_is_set: set.is_some(),
             state,
             running,
-            superuser,
-            password: password.map(SecretString::from),
-            name,
-            application_user,
-            application_password: application_password.map(SecretString::from),
+            superuser: l.superuser,
+            password: l.password,
+            name: l.database,
+            application_user: l.application_user,
+            application_password: l.application_password,
             extras,
         },
         resolved: project,
@@ -428,20 +408,69 @@ impl Credentials {
     }
 }
 
+/// Looks again at a deployment whose project, profile and database service are known already.
+pub fn detect_again(at: &ProjectRef, profile: &Profile, service: &str) -> Result<Deployment> {
+    let project = at.load()?;
+    let Some(s) = project.services.get(service).cloned() else {
+        let what = format!("the Compose project has no service {service} any more");
+        return Err(Error::failed("no-service", what));
+    };
+    inspect(&Docker, project, profile.clone(), &s)
+}
+
 /// Reads the passwords of a project again.
 pub fn credentials(at: &ProjectRef, profile: &Profile, service: &str) -> Result<Credentials> {
     let project = at.load()?;
-    let Some(s) = project.services.get(service).cloned() else {
+    let Some(s) = project.services.get(service) else {
         return Err(Error::failed(
             "no-service",
             format!("the Compose project has no service {service} any more"),
         ));
     };
-    let d = inspect(&Docker, project, profile.clone(), &s)?;
-    Ok(Credentials {
-        superuser_password: d.database.password,
-        application_password: d.database.application_password,
-    })
+    let host = ComposeHost::new(at.clone(), "check", service, ServiceExtras::default());
+    let container = host.services()?.into_iter().find(|o| o.service == service && o.running);
+    let container = container.and_then(|o| o.containers.into_iter().next());
+    let l = logins(&project, profile, s, container.as_deref());
+    Ok(Credentials { superuser_password: l.password, application_password: l.application_password })
+}
+
+/// Who logs in, by the Compose files.
+struct Logins {
+    superuser: String,
+    password: Option<SecretString>,
+    database: String,
+    application_user: String,
+    application_password: Option<SecretString>,
+}
+
+fn logins(project: &Project, profile: &Profile, service: &Service, container: Option<&str>) -> Logins {
+    let env = |n: &str| service.environment.get(n).cloned().filter(|v| !v.is_empty());
+    let from_file = |n: &str| {
+        let path = env(&format!("{n}_FILE"))?;
+        let out = crate::exec::Cmd::new("docker").args(["exec", container?, "cat", &path]).output().ok()?;
+        out.ok().then(|| out.text())
+    };
+    let value = |n: &str| env(n).or_else(|| from_file(n));
+    let superuser = value("POSTGRES_USER").unwrap_or_else(|| "postgres".to_owned());
+    let password = value("POSTGRES_PASSWORD");
+    let setting =
+        |names: &[String]| {
+            project.services.values().filter(|s| s.name != service.name).find_map(|s| {
+                names.iter().find_map(|n| s.environment.get(n).filter(|v| !v.is_empty()).cloned())
+            })
+        };
+    let application_user = setting(&profile.database.user).unwrap_or_else(|| superuser.clone());
+    let application_password = setting(&profile.database.password)
+        .or_else(|| (application_user == superuser).then(|| password.clone()).flatten());
+    let database =
+        setting(&profile.database.name).or_else(|| value("POSTGRES_DB")).unwrap_or_else(|| superuser.clone());
+    Logins {
+        superuser,
+        password: password.map(SecretString::from),
+        database,
+        application_user,
+        application_password: application_password.map(SecretString::from),
+    }
 }
 
 /// Mounts of the service that its server may read (a configuration file, certificates): not the data, not the

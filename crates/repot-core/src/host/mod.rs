@@ -259,16 +259,16 @@ pub trait Host: Send + Sync {
     fn stop_server(&self, role: Role) -> Result<()>;
     /// Sessions with it.
     fn server_connector(&self, role: Role, superuser: &str) -> Box<dyn Connector>;
-    /// A client program (pg_dump, pg_restore, psql, pg_dumpall) of `image` talking to that server as `superuser`.
+    /// A client program (pg_dump, pg_restore, psql, pg_dumpall) of the newer server's version, talking to that
+    /// server as `superuser`.
     fn client(
         &self,
         role: Role,
-        image: &str,
         superuser: &str,
         program: &str,
         args: &[String],
         env: &[(String, String)],
-    ) -> Cmd;
+    ) -> Result<Cmd>;
     /// Sessions with the application's database service as it runs now.
     fn service_connector(
         &self,
@@ -277,7 +277,7 @@ pub trait Host: Send + Sync {
         database: &str,
     ) -> Result<Box<dyn Connector>>;
     /// Logs in over the network, as the application does, and runs `SELECT 1`.
-    fn login_as_application(&self, image: &str, user: &str, password: &str, database: &str) -> Result<()>;
+    fn login_as_application(&self, user: &str, password: &str, database: &str) -> Result<()>;
 
     /// Looks at a data directory.
     fn data_state(&self, image: &str, data: &DataLocation) -> Result<DataState>;

@@ -264,7 +264,10 @@ impl Plan {
     /// The host to run it on.
     #[must_use]
     pub fn host(&self) -> Box<dyn Host> {
-        Box::new(ComposeHost::new(self.project.clone(), &self.run, &self.service, self.extras.clone()))
+        Box::new(
+            ComposeHost::new(self.project.clone(), &self.run, &self.service, self.extras.clone())
+                .with_clients(self.client_image()),
+        )
     }
     /// Image for helper containers: the old server's, which is present as long as the old data is of use.
     #[must_use]

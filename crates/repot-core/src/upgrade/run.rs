@@ -280,15 +280,20 @@ impl Workspace {
             .rev()
             .filter(|s| !matches!(s.state, StepState::Pending | StepState::Undone))
             .collect();
-        let total = todo.len();
-        for (i, record) in todo.into_iter().enumerate() {
+        let total = todo.iter().filter(|s| steps::has_undo(s.step)).count();
+        let mut number = 0;
+        for record in todo {
             let step = record.step;
-            observer.event(Event::StepStarted {
-                number: i + 1,
-                total,
-                title: step.title().to_owned(),
-                undo: true,
-            });
+            let shown = steps::has_undo(step);
+            if shown {
+                number += 1;
+                observer.event(Event::StepStarted {
+                    number,
+                    total,
+                    title: step.title().to_owned(),
+                    undo: true,
+                });
+            }
             let started = Instant::now();
             let cx =
                 Context { run: &run, host: host.as_ref(), observer, files: &files, attempt: 1, keep_new };
@@ -314,8 +319,10 @@ impl Workspace {
                 let next = "nothing is lost: correct what is named, then `repot resume` goes on going back";
                 return Err(if help.is_empty() { e.help(next) } else { e.help(format!("{help}\n{next}")) });
             }
-            observer
-                .event(Event::StepDone { seconds: started.elapsed().as_secs_f64(), outcome: String::new() });
+            if shown {
+                let seconds = started.elapsed().as_secs_f64();
+                observer.event(Event::StepDone { seconds, outcome: String::new() });
+            }
         }
         self.catalog.set_state(id, RunState::RolledBack, None)?;
         self.load(id)

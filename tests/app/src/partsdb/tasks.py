@@ -68,28 +68,58 @@ def collect_static():
 
 
 def backup(prefix):
-    """Database as fixture, media as tar: named as django-dbbackup names them."""
+    """Database as SQL, media as tar, named as django-dbbackup names them.
+
+    The image has no pg_dump, and Django's own dump fails as long as migrations are
+    pending, which is when a backup is wanted. So: the rows of every table, for psql to
+    load into a database whose tables exist and are empty.
+    """
     import django
     from django.conf import settings
-    from django.core.management import call_command
 
-    settings.BACKUP = settings.FLAVOUR.BACKUP
-    settings.BACKUP.mkdir(parents=True, exist_ok=True)
+    folder = settings.FLAVOUR.BACKUP
+    folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y-%m-%d-%H%M%S")
-    database = settings.BACKUP / f"{prefix}-db-{stamp}.json.gz"
-    with gzip.open(database, "wt") as out:
-        call_command("dumpdata", exclude=["sessions"], stdout=out)
-    (settings.BACKUP / f"{database.name}.metadata").write_text(
+    database = folder / f"{prefix}-db-{stamp}.psql.gz"
+    with gzip.open(database, "wb") as out:
+        write_rows(out)
+    (folder / f"{database.name}.metadata").write_text(
         json.dumps(
             {
                 "engine": settings.DATABASES["default"]["ENGINE"],
-                "connector": "dbbackup.db.django.DjangoConnector",
+                "connector": "partsdb.tasks.backup",
                 "version": settings.APP_VERSION,
                 "django": django.get_version(),
             }
         )
     )
-    media = settings.BACKUP / f"{prefix}-media-{stamp}.tar.gz"
+    media = folder / f"{prefix}-media-{stamp}.tar.gz"
     with tarfile.open(media, "w:gz") as out:
         out.add(settings.MEDIA_ROOT, arcname=".")
     return database, media
+
+
+def write_rows(out):
+    from django.db import connection, transaction
+
+    quote = connection.ops.quote_name
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        out.write(b"SET session_replication_role = replica;\n")
+        for table in sorted(connection.introspection.table_names(cursor)):
+            columns = [quote(c.name) for c in connection.introspection.get_table_description(cursor, table)]
+            target = f"{quote(table)} ({', '.join(columns)})"
+            out.write(f"COPY {target} FROM stdin;\n".encode())
+            with cursor.copy(f"COPY {target} TO STDOUT") as rows:
+                for block in rows:
+                    out.write(block)
+            out.write(b"\\.\n")
+        for name, last in sequences(cursor):
+            out.write(f"SELECT setval('{name}', {last});\n".encode())
+
+
+def sequences(cursor):
+    cursor.execute(
+        "SELECT format('%I.%I', schemaname, sequencename), last_value FROM pg_sequences WHERE last_value IS NOT NULL"
+    )
+    return cursor.fetchall()

@@ -238,7 +238,9 @@ pub fn sizes(
         }
         SetAside::NewVolume { old, new, .. } => {
             let idle = if live == Role::New { old } else { new };
+            // After a rollback only a volume of this very run counts: another run may have taken the name.
             if docker.volume(idle)?.is_some()
+                && (live == Role::New || made_by(docker, idle, run)?)
                 && let Some(n) = du(&Store::Volume(idle.clone()), AT)?
             {
                 found.push((format!("volume {idle}"), n));
@@ -255,9 +257,9 @@ pub fn remove(docker: &Docker, run: &str, image: &str, how: &SetAside, live: Rol
             let script = r#"set -eu; cd /repot; [ -e "$1" ] || { echo "$1 is missing: nothing removed" >&2; exit 1; }; rm -rf -- "$2" "$3""#;
             in_store(docker, run, image, parent, script, &[name, aside, new_aside], None).map(drop)
         }
-        SetAside::NewVolume { old, new, .. } => {
-            docker.remove_volume(if live == Role::New { old } else { new })
-        }
+        SetAside::NewVolume { old, .. } if live == Role::New => docker.remove_volume(old),
+        SetAside::NewVolume { new, .. } if made_by(docker, new, run)? => docker.remove_volume(new),
+        SetAside::NewVolume { .. } => Ok(()),
     }
 }
 

@@ -44,6 +44,7 @@ pub struct ComposeHost {
     run: String,
     service: String,
     extras: ServiceExtras,
+    client_image: String,
 }
 
 impl ComposeHost {
@@ -55,7 +56,21 @@ impl ComposeHost {
         service: impl Into<String>,
         extras: ServiceExtras,
     ) -> Self {
-        ComposeHost { docker: Docker, at, run: run.into(), service: service.into(), extras }
+        ComposeHost {
+            docker: Docker,
+            at,
+            run: run.into(),
+            service: service.into(),
+            extras,
+            client_image: String::new(),
+        }
+    }
+
+    /// The same host with client programs from `image`: the newer of the two servers' images.
+    #[must_use]
+    pub fn with_clients(mut self, image: &str) -> Self {
+        image.clone_into(&mut self.client_image);
+        self
     }
 
     fn server_name(&self, role: Role) -> String {
@@ -93,11 +108,15 @@ impl ComposeHost {
     /// Nothing is ever run by `docker exec` in the server's own container: a process that is orphaned there
     /// becomes a child of process 1, the postmaster, and when it dies of a signal the postmaster takes it for a
     /// crashed backend and restarts every connection.
-    fn relay(&self, name: &str, server: &str, life_s: &str) -> Result<()> {
+    fn relay(&self, name: &str, server: &str, image: Option<&str>, life_s: &str) -> Result<()> {
+        static MAKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        // Several threads connect at once, and the first of them makes it.
+        let _one = MAKING.lock();
         let Some(target) = self.docker.container(server)? else {
             return Err(Error::failed("server-gone", format!("the container {server} is gone")).retryable());
         };
         let network = format!("container:{}", target["Id"].as_str().unwrap_or_default());
+        let image = image.or(target["Image"].as_str()).unwrap_or_default();
         if let Some(c) = self.docker.container(name)? {
             if c["State"]["Running"] == true && c["HostConfig"]["NetworkMode"] == network.as_str() {
                 return Ok(());
@@ -105,7 +124,7 @@ impl ComposeHost {
             self.docker.remove_container(name)?;
         }
         let spec = RunSpec {
-            image: target["Image"].as_str().unwrap_or_default().to_owned(),
+            image: image.to_owned(),
             name: name.to_owned(),
             entrypoint: Some("bash".to_owned()),
             // bash as process 1 reaps what connections leave behind.
@@ -136,11 +155,20 @@ impl ComposeHost {
         Cmd::new("docker").args(["exec", "-i", relay, "bash", "-c", &script])
     }
 
+    /// The relay beside an own server; client programs run in it too.
+    fn own_relay(&self, role: Role) -> Result<String> {
+        let server = self.server_name(role);
+        let name = format!("{server}-relay");
+        let image = Some(self.client_image.as_str()).filter(|i| !i.is_empty());
+        self.relay(&name, &server, image, "infinity")?;
+        Ok(name)
+    }
+
     /// A relay beside the service's container, removed when the connector is.
     fn service_relay(&self) -> Result<Guard> {
         let container = self.database_container()?;
         let name = format!("repot-{}-{}-relay-{:x}", self.at.name, self.run, unique());
-        self.relay(&name, &container, "3600")?;
+        self.relay(&name, &container, None, "3600")?;
         Ok(Guard { docker: self.docker.clone(), name })
     }
 }
@@ -174,8 +202,7 @@ struct OwnServer {
 
 impl Connector for OwnServer {
     fn connect(&self, database: &str) -> Result<Session> {
-        let server = self.host.server_name(self.role);
-        self.host.relay(&format!("{server}-relay"), &server, "infinity")?;
+        self.host.own_relay(self.role)?;
         self.inner.connect(database)
     }
     fn home_database(&self) -> &str {
@@ -553,30 +580,24 @@ impl Host for ComposeHost {
     fn client(
         &self,
         role: Role,
-        image: &str,
         superuser: &str,
         program: &str,
         args: &[String],
         env: &[(String, String)],
-    ) -> Cmd {
+    ) -> Result<Cmd> {
+        let relay = self.own_relay(role)?;
         let mut all = vec![
             ("PGHOST".to_owned(), "127.0.0.1".to_owned()),
             ("PGUSER".to_owned(), superuser.to_owned()),
             ("PGDATABASE".to_owned(), "postgres".to_owned()),
         ];
         all.extend(env.iter().cloned());
-        RunSpec {
-            image: image.to_owned(),
-            entrypoint: Some(program.to_owned()),
-            args: args.to_vec(),
-            network: format!("container:{}", self.server_name(role)),
-            env: all,
-            run: self.run.clone(),
-            labels: vec![("repot.role".to_owned(), "helper".to_owned())],
-            interactive: true,
-            ..RunSpec::default()
+        let mut c = Cmd::new("docker").args(["exec", "-i"]);
+        for (k, v) in &all {
+            // The value travels in the environment of the docker command, not in its arguments.
+            c = c.args(["-e", k]).env(k, v);
         }
-        .cmd()
+        Ok(c.arg(relay).arg(program).args(args))
     }
 
     fn service_connector(
@@ -596,7 +617,7 @@ impl Host for ComposeHost {
         Ok(Box::new(ServiceServer { inner, _relay: relay }))
     }
 
-    fn login_as_application(&self, _image: &str, user: &str, password: &str, database: &str) -> Result<()> {
+    fn login_as_application(&self, user: &str, password: &str, database: &str) -> Result<()> {
         let relay = self.service_relay()?;
         // Through the container's own network address rather than loopback: the pg_hba.conf line that the
         // application's connections meet, not the one that trusts everybody inside the container.

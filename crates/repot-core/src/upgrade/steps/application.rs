@@ -157,7 +157,7 @@ pub(super) fn check_login(cx: &Context) -> Result<Value> {
         return Ok(json!({ "tried": false }));
     };
     cx.host
-        .login_as_application(plan.client_image(), &plan.application_user, password, &plan.application_database)
+        .login_as_application(&plan.application_user, password, &plan.application_database)
         .map_err(|e| {
             let help = "the data is whole; `repot rollback` brings the old server back, or correct the password and `repot resume`";
             Error { help: Some(help.to_owned()), ..e }

@@ -110,6 +110,22 @@ pub fn apply(step: Step, cx: &Context) -> Result<Value> {
     }
 }
 
+/// Whether taking the step back does anything; what does not is not shown.
+pub fn has_undo(step: Step) -> bool {
+    matches!(
+        step,
+        Step::StopApplication
+            | Step::FenceDatabase
+            | Step::SetAside
+            | Step::EditDatabaseFiles
+            | Step::EditApplicationFiles
+            | Step::StartNewServer
+            | Step::StartDatabase
+            | Step::MigrateApplication
+            | Step::StartApplication
+    )
+}
+
 /// Takes the step back.
 pub fn undo(step: Step, cx: &Context) -> Result<()> {
     match step {

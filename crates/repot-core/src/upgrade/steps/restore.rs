@@ -46,12 +46,11 @@ fn psql(cx: &Context, role: Role, database: &str, sql: Vec<u8>) -> Result<()> {
     let args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "--no-password", "-f", "-"].map(str::to_owned);
     let cmd = cx.host.client(
         role,
-        cx.plan().client_image(),
         &facts.superuser,
         "psql",
         &args,
         &[("PGDATABASE".to_owned(), database.to_owned())],
-    );
+    )?;
     let out = cmd.stdin(sql).output()?;
     if out.ok() {
         return Ok(());
@@ -114,18 +113,11 @@ fn create_database(
     exists: bool,
 ) -> Result<()> {
     let facts = cx.facts()?;
-    let client = |args: &[&str], env: &[(String, String)]| -> Cmd {
+    let client = |program: &str, args: &[&str], env: &[(String, String)]| {
         let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
-        cx.host.client(
-            role,
-            cx.plan().client_image(),
-            &facts.superuser,
-            if args[0] == "sh" { "sh" } else { "pg_restore" },
-            &args[usize::from(args[0] == "sh")..],
-            env,
-        )
+        cx.host.client(role, &facts.superuser, program, &args, env)
     };
-    let listing = read_head(&client(&["--list", "--create"], &[]), dir, entry)?;
+    let listing = read_head(&client("pg_restore", &["--list", "--create"], &[])?, dir, entry)?;
     let wanted: Vec<&str> = listing.lines().filter(|l| is_database_entry(l)).collect();
     if wanted.is_empty() {
         return Err(Error::failed(
@@ -133,10 +125,9 @@ fn create_database(
             format!("the dump {} does not describe its database", entry.name),
         ));
     }
-    let script =
-        r#"printf '%s\n' "$TOC" > /tmp/toc && exec pg_restore --create --use-list=/tmp/toc --file=-"#;
-    let sql =
-        read_head(&client(&["sh", "-c", script], &[("TOC".to_owned(), wanted.join("\n"))]), dir, entry)?;
+    let script = r#"f=$(mktemp) && printf '%s\n' "$TOC" > "$f" && pg_restore --create --use-list="$f" --file=- && rm -f "$f""#;
+    let toc = [("TOC".to_owned(), wanted.join("\n"))];
+    let sql = read_head(&client("sh", &["-c", script], &toc)?, dir, entry)?;
     let sql: String = sql
         .lines()
         .filter(|l| !(exists && (l.starts_with("CREATE DATABASE ") || l.starts_with("DROP DATABASE "))))
@@ -184,7 +175,7 @@ fn load_database(
         "--no-password".to_owned(),
         format!("--dbname=dbname={}", conninfo_value(name)),
     ];
-    let cmd = cx.host.client(role, cx.plan().client_image(), &facts.superuser, "pg_restore", &args, &[]);
+    let cmd = cx.host.client(role, &facts.superuser, "pg_restore", &args, &[])?;
     let mut input = Metered { from: open(dir, entry)?, done: before, total, cx, name };
     let (status, stderr) = cmd.pump(Some(&mut input), &mut |_| Ok(()))?;
     if status.success() { Ok(()) } else { Err(restore_error(&stderr)) }
