@@ -39,6 +39,8 @@ pub struct Stack {
     db: String,
     /// Superuser.
     user: String,
+    /// Whether its image has psql.
+    db_has_psql: bool,
     keep: bool,
 }
 
@@ -74,9 +76,14 @@ impl Stack {
             repot: PathBuf::from(repot),
             db: String::new(),
             user: String::new(),
+            db_has_psql: true,
             keep: std::env::var_os("REPOT_TEST_KEEP").is_some(),
         };
         let mut stack = stack;
+        for version in ["repot-test/mini:1", "repot-test/mini:2"] {
+            // The kit's own stack needs nothing but psql in its application's image.
+            let _ = docker(["tag", "postgres:13", version]).ok();
+        }
         stack.learn();
         stack
     }
@@ -92,10 +99,15 @@ impl Stack {
         for (service, s) in config["services"].as_object().into_iter().flatten() {
             let image = s["image"].as_str().unwrap_or_default();
             images.push(image.to_owned());
-            if image.starts_with("postgres:") && self.db.is_empty() {
+            // A client may run from the server's image: the server is what keeps data.
+            let keeps_data = s["volumes"].as_array().into_iter().flatten().any(|m| {
+                m["target"].as_str().is_some_and(|t| t.starts_with("/var/lib/postgresql"))
+            });
+            if keeps_data && self.db.is_empty() {
                 self.db = service.clone();
             }
             if *service == self.db {
+                self.db_has_psql = image != "postgres:12";
                 self.user = s["environment"]["POSTGRES_USER"].as_str().unwrap_or("postgres").to_owned();
             }
         }
@@ -244,13 +256,20 @@ impl Stack {
     }
 
     fn psql_raw(&self, db: &str, sql: &str) -> Ran {
-        // In a container of its own, for servers without psql; over TCP, which only the finished server has.
+        // Over TCP, which only the finished server has.
+        let psql = ["-XqAt", "-v", "ON_ERROR_STOP=1", "-f", "-"];
+        if self.db_has_psql {
+            let (user, id) = (format!("PGUSER={}", self.user), self.db_container());
+            let args = ["exec", "-i", "-e", "PGHOST=127.0.0.1", "-e", &user, "-e", "PGDATABASE"];
+            let mut c = Command::new("docker");
+            return run(c.args(args).arg(id).arg("psql").args(psql).env("PGDATABASE", db), Some(sql.as_bytes()));
+        }
         let network = format!("--network=container:{}", self.db_container());
         let user = format!("PGUSER={}", self.user);
         let database = format!("PGDATABASE={db}");
         let args = ["run", "--rm", "-i", &network, "-e", "PGHOST=127.0.0.1", "-e", &user, "-e", &database];
-        let psql = ["--entrypoint=psql", "postgres:17", "-XqAt", "-v", "ON_ERROR_STOP=1", "-f", "-"];
-        run(Command::new("docker").args(args).args(psql), Some(sql.as_bytes()))
+        let image = ["--entrypoint=psql", "postgres:17"];
+        run(Command::new("docker").args(args).args(image).args(psql), Some(sql.as_bytes()))
     }
     /// Runs SQL as superuser and returns what psql prints, unaligned, fields divided by `|`.
     #[track_caller]
