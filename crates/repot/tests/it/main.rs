@@ -4,6 +4,7 @@
 use repot_testkit::Stack;
 
 mod kills;
+mod scenarios;
 
 /// A stack with the program under test.
 #[track_caller]
