@@ -82,7 +82,7 @@ pub(super) fn check(files: &[File], machine: &Machine) -> Vec<Complaint> {
                 "begins with #! and cannot be executed (chmod +x)",
             ));
         }
-        if f.is(".sh") && text.starts_with("#!") && !text.contains("\nset -e") && !text.contains("\nset -u") {
+        if f.is(".sh") && text.starts_with("#!") && !text.contains("\nset -") {
             found.push(Complaint::failure("scripts", &f.path, "has no `set -euo pipefail`"));
         }
     }
