@@ -3,12 +3,12 @@
 #
 #   check.sh [MAJOR...]     default: 12 13 15 16 17 18
 #
-# Works on official images, too. Makes containers and volumes named repot-check-*, and
+# Works on official images, too. Makes containers and volumes named repot-images-*, and
 # removes them. The client is always that of postgres:17, because our 12 has none.
 # shellcheck disable=SC2016  # what is in single quotes is for a shell in a container
 set -euo pipefail
 
-readonly PREFIX=repot-check-$$
+readonly PREFIX=repot-images-$$
 passed=0 failed=0
 
 cleanup() {

@@ -408,6 +408,16 @@ impl Credentials {
     }
 }
 
+/// Looks again at a deployment whose project, profile and database service are known already.
+pub fn detect_again(at: &ProjectRef, profile: &Profile, service: &str) -> Result<Deployment> {
+    let project = at.load()?;
+    let Some(s) = project.services.get(service).cloned() else {
+        let what = format!("the Compose project has no service {service} any more");
+        return Err(Error::failed("no-service", what));
+    };
+    inspect(&Docker, project, profile.clone(), &s)
+}
+
 /// Reads the passwords of a project again.
 pub fn credentials(at: &ProjectRef, profile: &Profile, service: &str) -> Result<Credentials> {
     let project = at.load()?;

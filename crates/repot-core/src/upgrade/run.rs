@@ -319,8 +319,10 @@ impl Workspace {
                 let next = "nothing is lost: correct what is named, then `repot resume` goes on going back";
                 return Err(if help.is_empty() { e.help(next) } else { e.help(format!("{help}\n{next}")) });
             }
-            observer
-                .event(Event::StepDone { seconds: started.elapsed().as_secs_f64(), outcome: String::new() });
+            if shown {
+                let seconds = started.elapsed().as_secs_f64();
+                observer.event(Event::StepDone { seconds, outcome: String::new() });
+            }
         }
         self.catalog.set_state(id, RunState::RolledBack, None)?;
         self.load(id)

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::session::{Connector, Row, Session};
+use crate::error::{Error, Result};
+
 /// A cluster as its own catalogs describe it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -41,6 +44,8 @@ pub struct ClusterFacts {
     /// Tables, indexes, sequences and large objects of the fullest database: locks that a single-transaction
     /// restore may take.
     pub most_objects: u64,
+    /// Whether the server follows another one (standby), or recovers from an archive.
+    pub in_recovery: bool,
 }
 
 /// One database.
@@ -65,6 +70,16 @@ pub struct DatabaseFacts {
     pub extensions: Vec<(String, String)>,
     /// Whether PUBLIC may create in schema public.
     pub public_may_create: bool,
+    /// `libc`, `icu` or `builtin`.
+    pub locale_provider: String,
+    /// ICU or builtin locale, where the provider is not libc.
+    pub icu_locale: Option<String>,
+    /// `datconnlimit`; -2 marks a database whose DROP was cut off (PostgreSQL 11.21, 12.16, 13.12 and later).
+    pub connection_limit: i64,
+    /// Bytes of tables with their TOAST and of large objects, without indexes: what a dump has to read.
+    pub table_bytes: u64,
+    /// How many large objects.
+    pub large_objects: u64,
 }
 
 /// One setting of a configuration file.
@@ -79,30 +94,171 @@ pub struct FileSetting {
     pub value: String,
     /// Whether it is the one that takes effect.
     pub applied: bool,
+    /// What the server says is wrong with it (`pg_file_settings.error`).
+    pub error: Option<String>,
 }
 
-/// temporary
-pub fn gather(connector: &dyn super::session::Connector) -> crate::Result<ClusterFacts> {
-    let s = connector.connect("postgres")?;
-    let mut f = ClusterFacts { version_num: s.version_num()?, ..ClusterFacts::default() };
-    f.superuser = s.scalar("SELECT rolname FROM pg_roles WHERE oid=10")?;
-    f.data_checksums = s.scalar("SHOW data_checksums")? == "on";
-    f.wal_segment_bytes = 16 << 20;
-    f.locale_provider = "libc".into();
-    f.hba_file = s.scalar("SHOW hba_file")?;
-    f.ident_file = s.scalar("SHOW ident_file")?;
-    f.config_file = s.scalar("SHOW config_file")?;
-    f.data_directory = s.scalar("SHOW data_directory")?;
-    let r = s.query("SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname='template0'")?;
-    let g = |i: usize| r[0][i].clone().unwrap_or_default();
-    f.encoding = g(0);
-    f.collate = g(1);
-    f.ctype = g(2);
-    f.most_objects = 10_000;
-    for row in s.query("SELECT datname, pg_database_size(oid), datallowconn FROM pg_database WHERE datname<>'template0' ORDER BY 1")? {
-        let g = |i: usize| row[i].clone().unwrap_or_default();
-        let public = connector.connect(&g(0))?.query("SELECT has_schema_privilege('public','public','CREATE')").is_ok_and(|r| r[0][0].as_deref() == Some("t"));
-        f.databases.push(DatabaseFacts { name: g(0), size_bytes: g(1).parse().unwrap_or(0), allows_connections: g(2) == "t", public_may_create: public, ..DatabaseFacts::default() });
+impl ClusterFacts {
+    /// The major version.
+    #[must_use]
+    pub fn major(&self) -> u32 {
+        self.version_num / 10_000
     }
-    Ok(f)
+    /// The version in people's words: `13.23`.
+    #[must_use]
+    pub fn version(&self) -> String {
+        format!("{}.{}", self.version_num / 10_000, self.version_num % 10_000)
+    }
+    /// Bytes of all databases.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.databases.iter().map(|d| d.size_bytes).sum()
+    }
+    /// Whether `path` lies in the data directory.
+    #[must_use]
+    pub fn is_in_data_directory(&self, path: &str) -> bool {
+        let base = self.data_directory.trim_end_matches('/');
+        path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// Asks a running server, 11 to 18, for everything above. One session for the cluster and one for each database.
+///
+/// # Errors
+/// `not-superuser` when the login is not a superuser: pg_authid, pg_file_settings and the rest are closed to others.
+pub fn gather(connector: &dyn Connector) -> Result<ClusterFacts> {
+    let session = connector.connect(connector.home_database())?;
+    let version_num = session.version_num()?;
+    require_superuser(&session)?;
+    let mut facts = ClusterFacts {
+        version_num,
+        superuser: session.scalar("SELECT rolname FROM pg_roles WHERE oid = 10")?,
+        wal_segment_bytes: number(
+            &session.scalar("SELECT pg_size_bytes(current_setting('wal_segment_size'))")?,
+        ),
+        in_recovery: session.scalar("SELECT pg_is_in_recovery()")? == "t",
+        data_checksums: setting(&session, "data_checksums")? == "on",
+        preload_libraries: setting(&session, "shared_preload_libraries")?,
+        hba_file: setting(&session, "hba_file")?,
+        ident_file: setting(&session, "ident_file")?,
+        config_file: setting(&session, "config_file")?,
+        data_directory: setting(&session, "data_directory")?,
+        file_settings: file_settings(&session)?,
+        ..ClusterFacts::default()
+    };
+    let template0 = databases(&session, version_num, "d.datname = 'template0'")?;
+    if let Some(t) = template0.into_iter().next() {
+        facts.collate = t.collate;
+        facts.ctype = t.ctype;
+        facts.locale_provider = t.locale_provider;
+        facts.icu_locale = t.icu_locale;
+        facts.encoding = t.encoding;
+    }
+    let encoding =
+        session.query("SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template1'")?;
+    if let Some(e) = encoding.into_iter().next().and_then(|mut r| r.pop().flatten()) {
+        facts.encoding = e;
+    }
+    facts.databases = databases(&session, version_num, "d.datname <> 'template0'")?;
+    drop(session);
+    for database in &mut facts.databases {
+        if !database.allows_connections || database.connection_limit == -2 {
+            // Nobody can look inside; its whole size is the only bound there is.
+            database.table_bytes = database.size_bytes;
+            continue;
+        }
+        let session = connector.connect(&database.name)?;
+        let objects = inside(&session, database)?;
+        facts.most_objects = facts.most_objects.max(objects);
+    }
+    Ok(facts)
+}
+
+fn require_superuser(session: &Session) -> Result<()> {
+    let row = session.query("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user")?;
+    let (name, is_super) = row.first().map(|r| (text(r, 0), text(r, 1) == "t")).unwrap_or_default();
+    if is_super {
+        return Ok(());
+    }
+    Err(Error::refused("not-superuser", format!("the role {name} is not a superuser of this server"))
+        .why("only a superuser can read the roles, settings and every database, and all of them must come along")
+        .help("set POSTGRES_USER of the database service to the superuser that the server was made with"))
+}
+
+fn setting(session: &Session, name: &str) -> Result<String> {
+    session.scalar(&format!("SELECT current_setting('{name}')"))
+}
+
+fn file_settings(session: &Session) -> Result<Vec<FileSetting>> {
+    let rows = session.query(
+        "SELECT sourcefile, name, setting, applied, error FROM pg_file_settings WHERE name IS NOT NULL ORDER BY seqno",
+    )?;
+    let one = |r: &Row| FileSetting {
+        file: text(r, 0),
+        name: text(r, 1),
+        value: text(r, 2),
+        applied: text(r, 3) == "t",
+        error: r.get(4).cloned().flatten(),
+    };
+    Ok(rows.iter().map(one).collect())
+}
+
+fn databases(session: &Session, version_num: u32, which: &str) -> Result<Vec<DatabaseFacts>> {
+    // datlocprovider came with 15; its locale is daticulocale there and in 16, datlocale from 17 on.
+    let (provider, locale) = match version_num {
+        0..150_000 => ("'c'", "NULL"),
+        150_000..170_000 => ("d.datlocprovider::text", "d.daticulocale"),
+        _ => ("d.datlocprovider::text", "d.datlocale"),
+    };
+    let rows = session.query(&format!(
+        "SELECT d.datname, pg_database_size(d.oid), d.datallowconn, d.datistemplate, pg_encoding_to_char(d.encoding), \
+         d.datcollate, d.datctype, {provider}, {locale}, d.datconnlimit FROM pg_database d WHERE {which} ORDER BY d.datname"
+    ))?;
+    let one = |r: &Row| DatabaseFacts {
+        name: text(r, 0),
+        size_bytes: number(&text(r, 1)),
+        allows_connections: text(r, 2) == "t",
+        is_template: text(r, 3) == "t",
+        encoding: text(r, 4),
+        collate: text(r, 5),
+        ctype: text(r, 6),
+        locale_provider: match text(r, 7).as_str() {
+            "i" => "icu",
+            "b" => "builtin",
+            _ => "libc",
+        }
+        .to_owned(),
+        icu_locale: r.get(8).cloned().flatten(),
+        connection_limit: text(r, 9).parse().unwrap_or(-1),
+        ..DatabaseFacts::default()
+    };
+    Ok(rows.iter().map(one).collect())
+}
+
+/// Fills in what only a session of its own can tell; returns how many objects the database has.
+fn inside(session: &Session, database: &mut DatabaseFacts) -> Result<u64> {
+    let rows = session.query("SELECT extname, extversion FROM pg_extension ORDER BY extname")?;
+    database.extensions = rows.iter().map(|r| (text(r, 0), text(r, 1))).collect();
+    // has_schema_privilege fails where somebody dropped the schema; grantee 0 is PUBLIC.
+    database.public_may_create = session.scalar(
+        "SELECT EXISTS (SELECT 1 FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a \
+         WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE')",
+    )? == "t";
+    let row = session.query(
+        "SELECT (SELECT coalesce(sum(pg_table_size(c.oid)), 0) FROM pg_class c WHERE c.relkind IN ('r', 'm') \
+           AND (c.oid >= 16384 OR c.relname = 'pg_largeobject')), \
+         (SELECT count(*) FROM pg_largeobject_metadata), (SELECT count(*) FROM pg_class)",
+    )?;
+    let value = |i: usize| row.first().map(|r| number(&text(r, i))).unwrap_or_default();
+    database.table_bytes = value(0);
+    database.large_objects = value(1);
+    Ok(value(1) + value(2))
+}
+
+fn text(row: &Row, column: usize) -> String {
+    row.get(column).cloned().flatten().unwrap_or_default()
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or(0)
 }

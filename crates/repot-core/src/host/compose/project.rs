@@ -225,7 +225,8 @@ pub(crate) fn read(path: &Path) -> Result<String> {
 }
 
 impl Project {
-    fn from_resolved(at: ProjectRef, resolved: Value) -> Result<Project> {
+    fn from_resolved(at: ProjectRef, mut resolved: Value) -> Result<Project> {
+        unescape(&mut resolved);
         let mut services = BTreeMap::new();
         for (name, s) in resolved["services"].as_object().into_iter().flatten() {
             services.insert(name.clone(), service(name, s));
@@ -242,6 +243,17 @@ impl Project {
             ));
         }
         Ok(Project { at, services, volumes, resolved })
+    }
+}
+
+/// `docker compose config` writes `$` as `$$`, so that its output could be read as a Compose file again; a
+/// password with a dollar sign is meant without.
+fn unescape(v: &mut Value) {
+    match v {
+        Value::String(s) if s.contains("$$") => *s = s.replace("$$", "$"),
+        Value::Array(a) => a.iter_mut().for_each(unescape),
+        Value::Object(o) => o.values_mut().for_each(unescape),
+        _ => {}
     }
 }
 

@@ -1,10 +1,38 @@
 //! What would make the upgrade fail, found before anything is touched.
+//!
+//! Everything here only looks: no service is stopped, no file written, no image fetched. What cannot be seen now
+//! (the server is down, the new image is not here yet) is a finding of its own, and the parts that look at it
+//! ([`check_database`], [`check_image`]) are public, so that the upgrade asks again as soon as it can be seen and
+//! before anything moves.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::postgres::facts::ClusterFacts;
+use crate::app::detect::Deployment;
+use crate::app::profile::{NEWEST_MAJOR, OLDEST_MAJOR};
+use crate::engine::postgres::facts::{self, ClusterFacts};
+use crate::engine::postgres::session::Connector;
+use crate::error::{Error, Kind, Result};
+use crate::host::Host;
+use crate::progress::{Event, Observer};
+
+mod access;
+mod contents;
+mod database;
+mod image;
+mod render;
+mod room;
+mod stack;
+mod target;
+mod words;
+
+pub use database::check_database;
+pub use image::{ImageFacts, check_image, examine};
+pub use render::render;
+pub use room::Room;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +59,52 @@ pub struct Finding {
     pub detail: String,
     /// What to do about it.
     pub remedy: String,
+}
+
+impl Finding {
+    fn new(
+        severity: Severity,
+        code: &str,
+        title: impl Into<String>,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Finding {
+            code: code.to_owned(),
+            severity,
+            title: title.into(),
+            detail: detail.into(),
+            remedy: remedy.into(),
+        }
+    }
+    pub(crate) fn blocker(
+        code: &str,
+        title: impl Into<String>,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Blocker, code, title, detail, remedy)
+    }
+    pub(crate) fn warning(
+        code: &str,
+        title: impl Into<String>,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Warning, code, title, detail, remedy)
+    }
+    pub(crate) fn info(code: &str, title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(Severity::Info, code, title, detail, "")
+    }
+    /// An error met while looking, as a finding that refuses the upgrade.
+    fn from_error(e: &Error) -> Self {
+        Self::blocker(
+            e.code,
+            e.what.clone(),
+            e.why.clone().unwrap_or_default(),
+            e.help.clone().unwrap_or_default(),
+        )
+    }
 }
 
 /// What is asked for.
@@ -70,6 +144,29 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// What repot would do if nothing was asked for, and why.
     pub recommendation: Option<Recommendation>,
+    /// Where the values that matter come from.
+    #[serde(default)]
+    pub sources: Vec<ValueSource>,
+    /// Whether all that was asked for is so already.
+    #[serde(default)]
+    pub nothing_to_do: bool,
+    /// Images of the application's new version, where one was asked for.
+    #[serde(default)]
+    pub application_images: Vec<String>,
+    /// Disk space wanted and there.
+    #[serde(default)]
+    pub room: Option<Room>,
+}
+
+/// One value and the place that decides it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueSource {
+    /// What it is, such as `image` or `POSTGRES_USER`.
+    pub what: String,
+    /// Its value; never a password's.
+    pub value: String,
+    /// `compose.yaml:7`, through what: `.env`, an anchor, a default.
+    pub from: String,
 }
 
 /// What repot recommends.
@@ -89,35 +186,109 @@ impl CheckReport {
     }
 }
 
-/// temporary
-pub fn check_facts(
-    _f: &ClusterFacts,
-    _c: &dyn crate::engine::postgres::session::Connector,
-    _t: u32,
-    _s: &str,
-    _d: &str,
-) -> crate::Result<Vec<Finding>> {
-    Ok(Vec::new())
+/// How long a server that is just starting (or recovering) is waited for.
+const SERVER_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks at everything that would make the upgrade of `deployment` fail. Touches nothing.
+///
+/// # Errors
+/// When Docker itself fails or a stop was asked for. What is wrong with the deployment is a finding, not an error.
+pub fn check(deployment: &Deployment, request: &Request, observer: &dyn Observer) -> Result<CheckReport> {
+    let host = deployment.host("check");
+    let note = |what: &str| {
+        observer.event(Event::Progress { what: what.to_owned(), done_bytes: 0, total_bytes: 0 });
+    };
+    let mut report = CheckReport { source_major: deployment.source_major(), ..CheckReport::default() };
+    let mut found = Vec::new();
+
+    note("looking at the services");
+    found.extend(stack::check(deployment, request)?);
+
+    note("asking the database");
+    let (connector, problem) = reach(deployment, &host)?;
+    found.extend(problem);
+    if let Some(connector) = &connector {
+        match facts::gather(connector.as_ref()) {
+            Ok(facts) => report.facts = Some(facts),
+            Err(e) if e.kind == Kind::Interrupted => return Err(e),
+            Err(e) => found.push(Finding::from_error(&e)),
+        }
+        found.extend(access::application_login(deployment, &host)?);
+    }
+
+    note("asking the application");
+    let choice = target::choose(deployment, request)?;
+    found.extend(choice.findings);
+    report.target = choice.target;
+    report.recommendation = choice.recommendation;
+    report.nothing_to_do = choice.nothing_to_do;
+    report.application_images = choice.application_images;
+
+    // With nothing asked for, what is found is told for the major that repot would recommend.
+    let moves_to = match (&report.target, &request.app_version) {
+        (Some(t), _) => Some(t.major),
+        (None, None) => report.recommendation.as_ref().map(|r| r.to),
+        (None, Some(_)) => None,
+    };
+    let sound = report.source_major.is_some_and(|m| (OLDEST_MAJOR..=NEWEST_MAJOR).contains(&m));
+    if let (Some(facts), Some(connector), Some(to), true) = (&report.facts, &connector, moves_to, sound) {
+        note("looking into every database");
+        found.extend(check_database(deployment, facts, connector.as_ref(), to)?);
+        let image = match &report.target {
+            Some(t) => t.present.then(|| t.image.clone()),
+            None => target::image_for(deployment, request, to)
+                .ok()
+                .filter(|i| target::is_present(i).unwrap_or(false)),
+        };
+        if let Some(image) = image {
+            note("looking into the new image");
+            found.extend(check_image(deployment, facts, connector.as_ref(), &image, to)?);
+        }
+    }
+    let (room, tight) = room::check(deployment, request, report.facts.as_ref(), moves_to.is_some())?;
+    report.room = room;
+    found.extend(tight);
+
+    report.findings = in_order(found);
+    Ok(report)
 }
 
-/// temporary
-pub fn check(
-    d: &crate::app::detect::Deployment,
-    r: &Request,
-    _o: &dyn crate::progress::Observer,
-) -> crate::Result<CheckReport> {
-    let reference = crate::host::compose::edit::ImageRef::parse(&d.database.image)?;
-    Ok(CheckReport {
-        source_major: d.source_major(),
-        target: r.to.filter(|t| Some(*t) != d.source_major()).map(|major| Target {
-            major,
-            image: crate::app::detect::with_major(&reference, major),
-            present: true,
-        }),
-        ..CheckReport::default()
-    })
+/// A way into the running server, or why there is none.
+fn reach(deployment: &Deployment, host: &dyn Host) -> Result<(Option<Box<dyn Connector>>, Option<Finding>)> {
+    let db = &deployment.database;
+    if !db.running {
+        return Ok((None, Some(stack::database_down(deployment))));
+    }
+    let password = db.password.as_ref().map(|p| p.expose_secret().to_owned());
+    let started = Instant::now();
+    let mut names = vec!["postgres".to_owned(), db.name.clone(), "template1".to_owned()];
+    names.dedup();
+    let mut at = 0;
+    loop {
+        crate::interrupt::check()?;
+        let attempt = host
+            .service_connector(&db.superuser, password.as_deref(), &names[at])
+            .and_then(|c| c.connect(&names[at]).map(|_| c));
+        match attempt {
+            Ok(connector) => return Ok((Some(connector), None)),
+            Err(e) if e.kind == Kind::Interrupted => return Err(e),
+            Err(e) if e.code == "database-missing" && at + 1 < names.len() => at += 1,
+            Err(e) if e.retryable && started.elapsed() < SERVER_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            Err(e) => return Ok((None, Some(access::no_way_in(deployment, &e)))),
+        }
+    }
 }
-/// temporary
-pub fn render(r: &CheckReport, _d: &crate::app::detect::Deployment) -> String {
-    format!("{r:#?}")
+
+/// Blockers first, each finding once.
+fn in_order(found: Vec<Finding>) -> Vec<Finding> {
+    let mut out: Vec<Finding> = Vec::new();
+    for f in found {
+        if !out.contains(&f) {
+            out.push(f);
+        }
+    }
+    out.sort_by(|a, b| b.severity.cmp(&a.severity));
+    out
 }

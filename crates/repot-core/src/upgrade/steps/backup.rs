@@ -11,15 +11,20 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::engine::postgres::facts::ClusterFacts;
+use crate::engine::postgres::settings::files_to_carry;
 use crate::error::{Error, Result};
 use crate::host::Role;
 use crate::progress::{Event, human_bytes};
 use crate::upgrade::plan::now;
 use crate::verify::{ClusterFingerprint, TakeOptions, take};
 
-/// Configuration files of the old data directory that go into the set.
-pub(super) const CONFIG_FILES: [&str; 4] =
-    ["pg_hba.conf", "pg_ident.conf", "postgresql.conf", "postgresql.auto.conf"];
+/// Configuration files of the old data directory that go into the set, beside certificates and keys.
+const CONFIG_FILES: [&str; 4] = ["pg_hba.conf", "pg_ident.conf", "postgresql.conf", "postgresql.auto.conf"];
+
+/// Name in the set of a file of the data directory.
+pub(super) fn config_name(path: &str) -> String {
+    path.replace('/', "__")
+}
 
 pub(crate) fn store_error(e: StoreError) -> Error {
     match e {
@@ -184,9 +189,11 @@ fn dump_all(
         )?;
         files.push(entry);
     }
-    for name in CONFIG_FILES {
-        if let Some(bytes) = cx.host.read_data_file(plan.helper_image(), &plan.source.data, name)? {
-            files.push(dump_one(cx, set, name, FileKind::Config, None, &mut |sink| sink(&bytes), count)?);
+    let keys = files_to_carry(facts);
+    for path in CONFIG_FILES.iter().map(|n| (*n).to_owned()).chain(keys) {
+        if let Some(bytes) = cx.host.read_data_file(plan.helper_image(), &plan.source.data, &path)? {
+            let name = config_name(&path);
+            files.push(dump_one(cx, set, &name, FileKind::Config, None, &mut |sink| sink(&bytes), count)?);
         }
     }
     Ok(files)

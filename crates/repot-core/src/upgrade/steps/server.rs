@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::Context;
+use crate::app::detect::detect_again;
 use crate::engine::postgres::facts::{ClusterFacts, gather};
 use crate::error::{Error, Result};
 use crate::host::{ClusterState, InitSpec, Role, ServerSpec};
-use crate::upgrade::check::{Severity, check_facts};
+use crate::upgrade::check::{Severity, check_database, check_image};
 
 pub(super) fn fence(cx: &Context) -> Result<Value> {
     super::application::stop_database(cx)?;
@@ -31,8 +32,11 @@ pub(super) fn fence(cx: &Context) -> Result<Value> {
     let facts = gather(connector.as_ref())?;
     // The database was down when the check ran, or has changed since: look again before anything moves.
     if let Some(d) = &plan.destination {
-        let findings =
-            check_facts(&facts, connector.as_ref(), d.major, &plan.service, &plan.application_database)?;
+        let deployment = detect_again(&plan.project, &plan.profile, &plan.service)?;
+        let mut findings = check_database(&deployment, &facts, connector.as_ref(), d.major)?;
+        if plan.source.facts.is_none() {
+            findings.extend(check_image(&deployment, &facts, connector.as_ref(), &d.image, d.major)?);
+        }
         let blockers: Vec<String> = findings
             .iter()
             .filter(|f| f.severity == Severity::Blocker)
