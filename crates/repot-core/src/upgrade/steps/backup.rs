@@ -74,6 +74,9 @@ fn file_name(index: usize, database: &str) -> String {
 pub(super) fn back_up(cx: &Context) -> Result<Value> {
     let dir = set_dir(cx)?;
     let facts = cx.facts()?;
+    if !cx.host.server_running(Role::Old)? {
+        super::server::fence(cx)?;
+    }
     let set = SetWriter::create(&dir).map_err(store_error)?;
     let connector = cx.host.server_connector(Role::Old, &facts.superuser);
     let dumped = AtomicU64::new(0);
