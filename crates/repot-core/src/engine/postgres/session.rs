@@ -294,6 +294,8 @@ impl Connector for StreamConnector {
 }
 
 async fn pin(session: Session) -> Result<Session> {
+    // English messages are a comfort that only a superuser may have; they change no value's text.
+    let _ = session.client.batch_execute("SET lc_messages = 'C'").await;
     match session.client.batch_execute(PINNED_SETTINGS).await {
         Ok(()) => Ok(session),
         Err(e) => Err(session.error(&e)),
