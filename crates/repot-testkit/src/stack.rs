@@ -214,6 +214,16 @@ impl Stack {
     pub fn repot_failing(&self, args: &[&str], failpoints: &str) -> Ran {
         self.repot_env(args, &[("FAILPOINTS", failpoints)])
     }
+    /// repot with exactly these arguments: no -C.
+    #[track_caller]
+    pub fn repot_plain(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
+        run(self.clean(&self.repot).current_dir("/").args(args).envs(env.iter().copied()), None)
+    }
+    /// repot in another directory.
+    #[track_caller]
+    pub fn repot_in(&self, dir: &Path, args: &[&str]) -> Ran {
+        run(self.clean(&self.repot).current_dir(dir).args(args), None)
+    }
     /// Starts repot and leaves it at work.
     #[must_use]
     #[track_caller]

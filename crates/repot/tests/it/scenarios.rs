@@ -683,6 +683,9 @@ fn a_real_inventree_database_and_one_of_everything_go_from_13_to_17_and_back() {
     let sink = String::from_utf8(sample("crates/repot-core/tests/sql/roles.sql")).unwrap();
     s.psql("postgres", &sink);
     let sink = String::from_utf8(sample("crates/repot-core/tests/sql/kitchen-sink.sql")).unwrap();
+    // Its superuser is another here; a subscription stands in the way of an upgrade, and the check says so.
+    let sink = sink.replace("FROM postgres;", "FROM shop;");
+    let sink: String = sink.split_inclusive('\n').filter(|l| !l.contains("SUBSCRIPTION")).collect();
     s.psql("sink", &sink);
     s.psql(
         "postgres",
