@@ -381,7 +381,11 @@ impl Stack {
                 image: text(&c["Config"]["Image"]),
                 state: text(&c["State"]["Status"]),
                 health: text(&c["State"]["Health"]["Status"]),
-                restart: text(&c["HostConfig"]["RestartPolicy"]["Name"]),
+                restart: match text(&c["HostConfig"]["RestartPolicy"]["Name"]) {
+                    // The two words for it.
+                    none if none.is_empty() => "no".to_owned(),
+                    policy => policy,
+                },
             })
             .collect();
         list.sort_by(|a, b| a.name.cmp(&b.name));

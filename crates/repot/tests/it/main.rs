@@ -3,6 +3,7 @@
 
 use repot_testkit::Stack;
 
+mod cli;
 mod faults;
 mod kills;
 mod scenarios;
