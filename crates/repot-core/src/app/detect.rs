@@ -362,6 +362,13 @@ fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Servic
     // In a restart loop there are moments in which the container runs; a server of another major never does.
     let can_run = container_major.is_none_or(|c| state.major.is_none_or(|m| c == m));
     let running = can_run && own.is_some_and(|s| s.running && !s.restarting);
+    let services: Vec<ServiceState> = services
+        .iter()
+        .map(|s| {
+            let ill = !can_run && s.running && s.service == service.name;
+            ServiceState { restarting: s.restarting || ill, ..s.clone() }
+        })
+        .collect();
     let application_version = application_version(docker, &project, &profile)?;
     Ok(Deployment {
         project: project.at.clone(),
