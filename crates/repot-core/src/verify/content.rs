@@ -167,7 +167,11 @@ fn sums(row: &Row, i: usize) -> Result<String> {
 fn residue(row: &Row, i: usize) -> Result<u64> {
     let text = row.get(i).and_then(|v| v.as_deref()).unwrap_or("0");
     let sum: i128 = text.parse().map_err(|_| odd(text))?;
-    #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "the residue is what is wanted")]
+    #[allow(
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "the residue is what is wanted"
+    )]
     Ok(sum as u64)
 }
 

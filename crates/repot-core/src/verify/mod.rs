@@ -4,8 +4,8 @@
 //! manifest; [`compare`](compare::compare) tells two of them apart. Rows are hashed inside the server, so nothing
 //! but digests crosses the network, and the two servers need not run at the same time.
 
-pub mod compare;
 mod cluster;
+pub mod compare;
 mod content;
 pub mod fingerprint;
 mod normalise;
@@ -14,7 +14,7 @@ pub mod take;
 
 pub use compare::{Comparison, Difference, compare, compare_databases};
 pub use fingerprint::{
-    ClusterFingerprint, DatabaseFingerprint, Extension, LargeObjects, Method, SchemaObject, SequenceFingerprint,
-    TableFingerprint,
+    ClusterFingerprint, DatabaseFingerprint, Extension, LargeObjects, Method, SchemaObject,
+    SequenceFingerprint, TableFingerprint,
 };
 pub use take::{Progress, TakeOptions, take};

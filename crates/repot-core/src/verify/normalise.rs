@@ -94,9 +94,7 @@ fn push_down(array: &str, kind: &str) -> Option<String> {
     }
     let cast: Vec<String> = split(inner)
         .into_iter()
-        .map(|element| {
-            push_down(element, kind).unwrap_or_else(|| format!("({})::{kind}", arrays(element)))
-        })
+        .map(|element| push_down(element, kind).unwrap_or_else(|| format!("({})::{kind}", arrays(element))))
         .collect();
     Some(format!("ARRAY[{}]", cast.join(", ")))
 }
@@ -184,7 +182,9 @@ fn single_source(query: &str) -> Option<(&str, std::ops::Range<usize>)> {
         if all.get(at).is_some_and(|t| t.text.starts_with('(')) {
             at += 1;
         }
-        if all.get(at).is_some_and(|t| t.text == "WITH") && all.get(at + 1).is_some_and(|t| t.text == "ORDINALITY") {
+        if all.get(at).is_some_and(|t| t.text == "WITH")
+            && all.get(at + 1).is_some_and(|t| t.text == "ORDINALITY")
+        {
             at += 2;
         }
     } else {
@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_cast_of_an_array_goes_to_its_elements() {
-        let first = "CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'b, (c'::character varying])::text[])))";
+        let first =
+            "CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'b, (c'::character varying])::text[])))";
         let again = "CHECK (((s)::text = ANY (ARRAY[('a'::character varying)::text, ('b, (c'::character varying)::text])))";
         assert_eq!(arrays(first), again);
         assert_eq!(arrays(again), again);
@@ -266,7 +267,13 @@ mod tests {
 
     #[test]
     fn text_that_only_looks_like_an_array_is_left_alone() {
-        for text in ["DEFAULT '(ARRAY[1])::text[]'::text", "(ARRAY[])::text[]", "(ARRAY['x", "'open", "(ARRAY[1] || b)"] {
+        for text in [
+            "DEFAULT '(ARRAY[1])::text[]'::text",
+            "(ARRAY[])::text[]",
+            "(ARRAY['x",
+            "'open",
+            "(ARRAY[1] || b)",
+        ] {
             assert_eq!(arrays(text), text);
         }
     }
@@ -276,8 +283,10 @@ mod tests {
         let old = " SELECT t.a,\n    (t.b + count(*) OVER (PARTITION BY t.c)) AS n\n   FROM s.t\n  WHERE (t.a > 1);";
         let new = " SELECT a,\n    (b + count(*) OVER (PARTITION BY c)) AS n\n   FROM s.t\n  WHERE (a > 1);";
         assert_eq!(view(old), view(new));
-        let alias_old = " SELECT \"X y\".a FROM s.t \"X y\" WHERE (EXISTS ( SELECT 1 FROM u WHERE (u.a = \"X y\".a)));";
-        let alias_new = " SELECT a FROM s.t \"X y\" WHERE (EXISTS ( SELECT 1 FROM u WHERE (u.a = \"X y\".a)));";
+        let alias_old =
+            " SELECT \"X y\".a FROM s.t \"X y\" WHERE (EXISTS ( SELECT 1 FROM u WHERE (u.a = \"X y\".a)));";
+        let alias_new =
+            " SELECT a FROM s.t \"X y\" WHERE (EXISTS ( SELECT 1 FROM u WHERE (u.a = \"X y\".a)));";
         assert_eq!(view(alias_old), view(alias_new));
     }
 

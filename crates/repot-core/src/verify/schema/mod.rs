@@ -47,8 +47,12 @@ pub(super) fn compared_from(kind: &str) -> u32 {
 /// Reads every object of the session's database, sorted by kind and name.
 pub(super) fn objects(session: &Session, version: u32) -> Result<Vec<SchemaObject>> {
     let mut found = Vec::new();
-    let queries =
-        [relations::queries(version), routines::queries(version), types::queries(version), others::queries(version)];
+    let queries = [
+        relations::queries(version),
+        routines::queries(version),
+        types::queries(version),
+        others::queries(version),
+    ];
     for sql in queries.iter().flatten() {
         read(session, &format!("{EXTENSION_MEMBERS}{sql}"), &mut found)?;
     }
