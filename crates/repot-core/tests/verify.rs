@@ -6,7 +6,9 @@ mod changes;
 mod servers;
 
 use repot_core::engine::postgres::session::Connector;
-use repot_core::verify::{ClusterFingerprint, Comparison, Method, TakeOptions, compare, compare_databases, take};
+use repot_core::verify::{
+    ClusterFingerprint, Comparison, Method, TakeOptions, compare, compare_databases, take,
+};
 use servers::Server;
 
 const ROLES: &str = include_str!("sql/roles.sql");
@@ -48,11 +50,15 @@ fn the_kitchen_sink_is_the_same_after_13_to_later_majors() {
     }
     let after = old.fingerprint(&["sink"]);
     assert_same(&before, &after);
-    assert_eq!(before.databases["sink"], after.databases["sink"], "reading changes nothing, and twice is the same");
+    assert_eq!(
+        before.databases["sink"], after.databases["sink"],
+        "reading changes nothing, and twice is the same"
+    );
     let json = serde_json::to_string(&before).expect("serialises");
     let back: ClusterFingerprint = serde_json::from_str(&json).expect("reads back");
     assert_eq!(back, before);
-    for secret in ["owner-secret", "second-secret", "mapping-secret", "subscription-secret", "SCRAM-SHA-256"] {
+    for secret in ["owner-secret", "second-secret", "mapping-secret", "subscription-secret", "SCRAM-SHA-256"]
+    {
         assert!(!json.contains(secret), "{secret} is in the fingerprint");
     }
 }
@@ -157,7 +163,10 @@ fn every_single_change_is_found_and_named() {
 #[test]
 fn who_may_not_read_a_table_is_told_which() {
     let server = sink(17);
-    server.psql("postgres", b"ALTER ROLE ks_reader LOGIN; CREATE ROLE nobody LOGIN; GRANT CONNECT ON DATABASE sink TO nobody");
+    server.psql(
+        "postgres",
+        b"ALTER ROLE ks_reader LOGIN; CREATE ROLE nobody LOGIN; GRANT CONNECT ON DATABASE sink TO nobody",
+    );
     let opts = TakeOptions { databases: Some(vec!["sink".into()]), ..TakeOptions::default() };
     let e = take(&server.connector("nobody"), &opts, &|_| {}).expect_err("may not read");
     assert!(e.to_string().contains("app."), "{e}");
@@ -168,7 +177,8 @@ fn who_may_not_read_a_table_is_told_which() {
     let opts = TakeOptions { databases: Some(vec!["own".into()]), ..TakeOptions::default() };
     let f = take(&server.connector("plain"), &opts, &|_| {}).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(f.databases["own"].tables.len(), 1);
-    let e = take(&server.connector("plain"), &TakeOptions { cluster: true, ..opts }, &|_| {}).expect_err("no superuser");
+    let e = take(&server.connector("plain"), &TakeOptions { cluster: true, ..opts }, &|_| {})
+        .expect_err("no superuser");
     assert!(e.to_string().contains("roles"), "{e}");
 }
 
@@ -202,7 +212,8 @@ fn a_row_too_long_for_text_is_read_value_by_value() {
           CREATE TABLE small AS SELECT 1 AS a",
     );
     let before = server.fingerprint(&["postgres"]);
-    let methods: Vec<_> = before.databases["postgres"].tables.iter().map(|t| (t.name.as_str(), t.rows, t.method)).collect();
+    let methods: Vec<_> =
+        before.databases["postgres"].tables.iter().map(|t| (t.name.as_str(), t.rows, t.method)).collect();
     assert_eq!(methods, [("big", 1, Method::Values), ("small", 1, Method::Rows)]);
     server.psql("postgres", b"UPDATE big SET a = set_byte(a, 299999999, 0)");
     let c = compare(&before, &server.fingerprint(&["postgres"]));

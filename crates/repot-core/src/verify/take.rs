@@ -10,7 +10,8 @@ use crate::interrupt;
 
 use super::content::{self, Table};
 use super::fingerprint::{
-    ClusterFingerprint, DatabaseFingerprint, Extension, FORMAT, SchemaObject, SequenceFingerprint, TableFingerprint,
+    ClusterFingerprint, DatabaseFingerprint, Extension, FORMAT, SchemaObject, SequenceFingerprint,
+    TableFingerprint,
 };
 use super::schema;
 
@@ -204,15 +205,18 @@ impl Reader<'_> {
                         tell(&format!("{}: {}", work.database, t.display()), 0);
                         let c = worker.table(&work.database, &t)?;
                         tell(&format!("{}: {}", work.database, t.display()), t.bytes);
-                        done.push((work.database.clone(), Done::Table(TableFingerprint {
-                            schema: t.schema,
-                            name: t.name,
-                            rows: c.rows,
-                            digest: c.digest,
-                            method: c.method,
-                            materialized: t.materialized,
-                            bytes: t.bytes,
-                        })));
+                        done.push((
+                            work.database.clone(),
+                            Done::Table(TableFingerprint {
+                                schema: t.schema,
+                                name: t.name,
+                                rows: c.rows,
+                                digest: c.digest,
+                                method: c.method,
+                                materialized: t.materialized,
+                                bytes: t.bytes,
+                            }),
+                        ));
                     }
                 }
                 What::LargeObjects(count) => {
@@ -383,9 +387,23 @@ fn tables(session: &Session, notes: &mut Vec<String>) -> Result<Vec<Table>> {
     )?;
     let mut found = Vec::new();
     for r in rows {
-        let [schema, name, bytes, materialized, populated, child, extension, configured, condition, oid, readable] = texts(r);
+        let [
+            schema,
+            name,
+            bytes,
+            materialized,
+            populated,
+            child,
+            extension,
+            configured,
+            condition,
+            oid,
+            readable,
+        ] = texts(r);
         if !extension.is_empty() && configured != "t" {
-            notes.push(format!("the rows of {schema}.{name} were not read: it belongs to extension {extension}"));
+            notes.push(format!(
+                "the rows of {schema}.{name} were not read: it belongs to extension {extension}"
+            ));
             continue;
         }
         if readable != "t" {

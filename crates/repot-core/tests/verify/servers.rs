@@ -31,8 +31,19 @@ impl Server {
         let image = format!("postgres:{major}");
         let mut server = Server { name, major, port: String::new() };
         run(docker(&[
-            "run", "-d", "--pull", "never", "--name", &server.name, "-e", "POSTGRES_HOST_AUTH_METHOD=trust", "-p", "127.0.0.1:0:5432",
-            &image, "-c", "fsync=off",
+            "run",
+            "-d",
+            "--pull",
+            "never",
+            "--name",
+            &server.name,
+            "-e",
+            "POSTGRES_HOST_AUTH_METHOD=trust",
+            "-p",
+            "127.0.0.1:0:5432",
+            &image,
+            "-c",
+            "fsync=off",
         ]));
         let ports = run(docker(&["port", &server.name, "5432/tcp"]));
         server.port = ports.lines().next().and_then(|l| l.rsplit(':').next()).expect("a port").to_owned();
@@ -69,7 +80,8 @@ impl Server {
 
     /// As [`Server::psql`], with what it complained of as an error.
     pub(crate) fn attempt(&self, database: &str, script: &[u8]) -> Result<String, String> {
-        let args = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h", "127.0.0.1", "-d", database];
+        let args =
+            ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h", "127.0.0.1", "-d", database];
         let out = output(self.inside(&args), script)?;
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
@@ -97,9 +109,11 @@ impl Server {
         let globals = run(tool(&["pg_dumpall", "-h", "127.0.0.1", "-U", "postgres", "--globals-only"]));
         let globals: Vec<&str> = globals.lines().filter(|l| *l != "CREATE ROLE postgres;").collect();
         to.psql("postgres", globals.join("\n").as_bytes());
-        let dump = output(tool(&["pg_dump", "-h", "127.0.0.1", "-U", "postgres", "-Fc", "-d", database]), b"");
+        let dump =
+            output(tool(&["pg_dump", "-h", "127.0.0.1", "-U", "postgres", "-Fc", "-d", database]), b"");
         let dump = dump.unwrap_or_else(|e| panic!("{e}")).stdout;
-        let args = ["pg_restore", "-U", "postgres", "-h", "127.0.0.1", "-C", "--exit-on-error", "-d", "postgres"];
+        let args =
+            ["pg_restore", "-U", "postgres", "-h", "127.0.0.1", "-C", "--exit-on-error", "-d", "postgres"];
         feed(to.inside(&args), &dump);
     }
 }
@@ -120,8 +134,12 @@ fn feed(cmd: Command, input: &[u8]) -> String {
 }
 
 fn output(mut cmd: Command, input: &[u8]) -> Result<Output, String> {
-    let mut child =
-        cmd.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("docker is installed");
+    let mut child = cmd
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("docker is installed");
     let mut stdin = child.stdin.take().expect("piped");
     let input = input.to_vec();
     let feeder = std::thread::spawn(move || {
