@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use repot_testkit::{
-    Container, Content, FileState, Running, SmallDisk, Stack, Sums, make_immutable, make_mutable, run, wait_for,
+    Container, Content, FileState, Running, SmallDisk, Stack, Sums, make_immutable, make_mutable, run,
+    wait_for,
 };
 use rustix::process::Signal;
 
@@ -54,7 +55,9 @@ impl Before {
     fn assert_again(&self, s: &Stack) {
         assert_eq!(s.files(), self.files);
         let names = |l: &[Container]| -> Vec<(String, String, String, String)> {
-            l.iter().map(|c| (c.service.clone(), c.image.clone(), c.state.clone(), c.restart.clone())).collect()
+            l.iter()
+                .map(|c| (c.service.clone(), c.image.clone(), c.state.clone(), c.restart.clone()))
+                .collect()
         };
         assert_eq!(names(&s.containers()), names(&self.containers));
         assert_eq!(s.major(), 13);
@@ -67,13 +70,19 @@ impl Before {
         assert_eq!(s.major(), 17);
         self.content.assert_still(s, &GROWING, "after the upgrade");
         assert_writing(s, 2);
-        assert!(s.containers().iter().all(|c| !c.service.is_empty() && c.health == "healthy"), "{:?}", s.containers());
+        assert!(
+            s.containers().iter().all(|c| !c.service.is_empty() && c.health == "healthy"),
+            "{:?}",
+            s.containers()
+        );
     }
 }
 
 #[track_caller]
 fn assert_writing(s: &Stack, version: u32) {
-    let rows = || s.psql("app", &format!("SELECT count(*) FROM beat WHERE version = {version}")).parse::<u64>().unwrap();
+    let rows = || {
+        s.psql("app", &format!("SELECT count(*) FROM beat WHERE version = {version}")).parse::<u64>().unwrap()
+    };
     let n = rows();
     wait_for("the application writes", || (rows() > n).then_some(()));
 }
@@ -135,7 +144,10 @@ fn a_project_that_cannot_be_read_is_refused() {
     let _ = s.repot_in(&elsewhere, &["check", "-C", "/no/such/directory"]).exits(2);
 
     let second = "  other:\n    image: postgres:13\n    environment:\n      POSTGRES_PASSWORD: x\n    volumes:\n      - other:/var/lib/postgresql/data\n\n  app:";
-    s.write("compose.yaml", &good.replacen("  app:", second, 1).replace("volumes:\n  data:\n", "volumes:\n  data:\n  other:\n"));
+    s.write(
+        "compose.yaml",
+        &good.replacen("  app:", second, 1).replace("volumes:\n  data:\n", "volumes:\n  data:\n  other:\n"),
+    );
     s.edit("mini.toml", "database = [\"db\"]", "database = []");
     let _ = s.repot(&["check", "--to", "17"]).exits(2).says(&["--service", "db", "other"]);
     let _ = s.repot(&["check", "--to", "17", "--service", "db"]).ok();
@@ -227,7 +239,8 @@ fn a_disk_that_fills_during_the_backup_can_be_rolled_back() {
     let before = Before::of(&s);
     let disk = SmallDisk::mount(&s.dir().join("backups"), 1 << 20);
     let place = s.dir().join("backups").display().to_string();
-    let repot = stopped_at(&s, &[&UPGRADE[..], &["--backup-dir", &place]].concat(), "fence-database::after-record");
+    let repot =
+        stopped_at(&s, &[&UPGRADE[..], &["--backup-dir", &place]].concat(), "fence-database::after-record");
     disk.resize(16);
     repot.go_on();
     let _ = repot.wait().exits(1);
@@ -252,7 +265,10 @@ fn a_disk_that_fills_during_the_restore_can_be_rolled_back_while_it_is_full() {
     let (s, disk) = mini_on_disk(2 << 20);
     let before = Before::of(&s);
     let repot = stopped_at(&s, &UPGRADE, "start-new-server::after-record");
-    let aside = std::fs::read_dir(s.dir().join("data")).unwrap().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let aside = std::fs::read_dir(s.dir().join("data"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned());
     let aside = aside.into_iter().find(|n| n.ends_with("-pg13")).unwrap();
     let sums = s.sums_of_dir(&format!("data/{aside}"));
     disk.resize(disk.used_kb() + 3000);
@@ -268,12 +284,27 @@ fn a_damaged_table_stops_the_backup_and_the_rollback_brings_the_application_back
     let s = mini();
     let before = Before::of(&s);
     // A table of its own, so that the application goes on.
-    s.psql("app", "CREATE TABLE damaged AS SELECT g, repeat('x', 500) AS t FROM generate_series(1, 500) g; CHECKPOINT");
+    s.psql(
+        "app",
+        "CREATE TABLE damaged AS SELECT g, repeat('x', 500) AS t FROM generate_series(1, 500) g; CHECKPOINT",
+    );
     let path = s.psql("app", "SELECT pg_relation_filepath('damaged')");
     let _ = s.compose(&["stop"]).ok();
-    let damage = format!("printf 'this is no page header at all' | dd of=/at/{path} bs=1 seek=16384 conv=notrunc");
+    let damage =
+        format!("printf 'this is no page header at all' | dd of=/at/{path} bs=1 seek=16384 conv=notrunc");
     let mount = format!("{}:/at", s.volume("data"));
-    let args = ["run", "--rm", "--network=none", "--user=0:0", "--entrypoint=sh", "-v", &mount, "postgres:13", "-c", &damage];
+    let args = [
+        "run",
+        "--rm",
+        "--network=none",
+        "--user=0:0",
+        "--entrypoint=sh",
+        "-v",
+        &mount,
+        "postgres:13",
+        "-c",
+        &damage,
+    ];
     let _ = run(Command::new("docker").args(args), None).ok();
     s.up();
     let ran = s.repot(&UPGRADE);
@@ -301,7 +332,8 @@ fn an_error_in_the_middle_of_a_restore_stops_the_run_and_the_rollback_goes_back(
     let repot = stopped_at(&s, &UPGRADE, "stop-old-server::after-record");
     let sums = s.sums_of_volume("data");
     repot.go_on();
-    let _ = repot.wait().exits(1).says(&["not on this server", "repot resume", "repot rollback", "set aside"]);
+    let _ =
+        repot.wait().exits(1).says(&["not on this server", "repot resume", "repot rollback", "set aside"]);
     let _ = s.repot(&["status"]).ok().prints(&["failed", "Restore"]);
     let _ = s.repot(&["resume"]).exits(1).says(&["not on this server"]);
     roll_back(&s, &before, &[], Some(&sums), "data");
@@ -313,7 +345,11 @@ fn a_new_server_that_does_not_start_stops_the_run_and_the_rollback_goes_back() {
     let s = mini();
     let before = Before::of(&s);
     let dockerfile = "FROM postgres:17\nRUN printf '#!/bin/sh\\necho no luck today >&2; exit 1\\n' > /usr/local/bin/docker-entrypoint.sh\n";
-    let _ = run(Command::new("docker").args(["build", "-q", "-t", "repot-test/broken:17", "-"]), Some(dockerfile.as_bytes())).ok();
+    let _ = run(
+        Command::new("docker").args(["build", "-q", "-t", "repot-test/broken:17", "-"]),
+        Some(dockerfile.as_bytes()),
+    )
+    .ok();
     s.write("repot.toml", "profiles = [\"mini.toml\"]\ntarget_image = \"repot-test/broken:17\"\n");
     let files = s.files();
     let ran = s.repot(&UPGRADE).exits(1);
@@ -386,7 +422,8 @@ fn a_file_that_was_edited_by_hand_in_the_meantime_is_not_overwritten_unseen() {
     s.write("compose.yaml", &edited);
     let _ = s.repot(&["rollback", "--yes", "--discard-new-writes"]).ok();
     before.assert_again(&s);
-    let kept = std::fs::read_to_string(s.dir().join(".repot/runs").join(&s.runs()[0]).join("changed-compose.yaml"));
+    let kept =
+        std::fs::read_to_string(s.dir().join(".repot/runs").join(&s.runs()[0]).join("changed-compose.yaml"));
     assert_eq!(kept.unwrap(), edited);
 }
 
@@ -456,7 +493,10 @@ fn a_signal_while_waiting_for_the_application_is_heard() {
     repot.signal(Signal::TERM);
     let _ = repot.wait().exits(1).says(&["stopped on request"]);
     // A signal on the way back is as good as any other end.
-    let repot = s.start_repot(&["rollback", "--yes", "--discard-new-writes"], &[("FAILPOINTS", "undo-set-aside::before-intent=return(interrupt)")]);
+    let repot = s.start_repot(
+        &["rollback", "--yes", "--discard-new-writes"],
+        &[("FAILPOINTS", "undo-set-aside::before-intent=return(interrupt)")],
+    );
     let _ = repot.wait().exits(1).says(&["repot resume"]);
     assert_eq!(s.state(), "rolling-back");
     let _ = s.repot(&["resume"]).ok();
@@ -586,5 +626,9 @@ fn every_command_with_json_prints_one_document() {
 
 fn run_ip(s: &Stack) -> String {
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-    run(Command::new("docker").args(["inspect", "-f", format, &s.db_container()]), None).ok().stdout.trim().to_owned()
+    run(Command::new("docker").args(["inspect", "-f", format, &s.db_container()]), None)
+        .ok()
+        .stdout
+        .trim()
+        .to_owned()
 }
