@@ -183,10 +183,24 @@ impl Stack {
     /// Starts everything and waits until it is well.
     #[track_caller]
     pub fn up(&self) {
-        let ran = self.compose(&["up", "-d", "--wait", "--wait-timeout", "300", "--quiet-pull"]);
+        // Not `--wait`: this Compose takes a service whose health check is turned off for a failed one.
+        let ran = self.compose(&["up", "-d", "--quiet-pull"]);
         if !ran.status.success() {
             let logs = self.compose(&["logs", "--tail", "40"]);
             panic!("the stack does not start\n{ran}\n{logs}");
+        }
+        let deadline = std::time::Instant::now() + crate::LIMIT;
+        loop {
+            let all = self.containers();
+            let well = |c: &Container| c.state == "running" && matches!(c.health.as_str(), "healthy" | "");
+            if all.iter().all(well) {
+                break;
+            }
+            if std::time::Instant::now() > deadline {
+                let logs = self.compose(&["logs", "--tail", "40"]);
+                panic!("the stack does not get well\n{all:#?}\n{logs}");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(300));
         }
         self.wait_database();
     }

@@ -172,8 +172,15 @@ fn killed_and_rolled_back(steps: &[Step], bind: bool) {
                 (true, false) => Some(old_data(&s)),
                 (true, true) => Some(old_data_aside(&s)),
             };
-        let writers = begun(Step::MigrateApplication);
+        // What an update command made of the new data is kept, too; but only users' work stands in the way.
+        let kept = begun(Step::MigrateApplication);
+        let writers = begun(Step::StartApplication);
         if writers {
+            let rows =
+                || s.psql("app", "SELECT count(*) FROM beat WHERE version = 2").parse::<u64>().unwrap();
+            repot_testkit::wait_for("the application writes to the new server", || {
+                (rows() > 0).then_some(())
+            });
             let refused = s.repot(&["rollback", "--yes"]).exits(3);
             let _ = refused.says(&["--discard-new-writes"]);
         }
@@ -192,7 +199,7 @@ fn killed_and_rolled_back(steps: &[Step], bind: bool) {
         }
         assert_eq!(s.state(), "rolled-back", "{point}");
         before.assert_again(&s, &point);
-        if writers {
+        if kept {
             let shown = s.repot(&["cleanup", "--dry-run"]).ok();
             let _ = shown.prints(&["data of PostgreSQL 17 that a rollback set aside"]);
             let _ = s.repot(&["cleanup", "--yes"]).ok();
