@@ -86,16 +86,22 @@ docker_answers() {
 	timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
 }
 
+dockerd_runs() {
+	local pid
+	pid=$(cat /run/docker.pid 2>/dev/null) || return 1
+	[[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]]
+}
+
 start_docker() {
 	if docker_answers; then return; fi
 	if [[ -d /run/systemd/system ]]; then
 		say 'docker: starting the service'
 		systemctl start docker || :
-	elif ! pgrep -x dockerd >/dev/null; then
+	elif ! dockerd_runs; then
 		say "docker: starting dockerd (log: $DOCKERD_LOG)"
 		# Left by a machine that stopped without notice. dockerd would take a process
 		# that has this number by now for itself.
-		rm -f /run/docker.pid /var/run/docker.pid
+		rm -f /run/docker.pid
 		: >"$DOCKERD_LOG"
 		# dockerd outlives this script. Whoever reads our output from a pipe waits until
 		# its last writer has gone, so dockerd gets no descriptor of ours.

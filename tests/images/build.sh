@@ -281,6 +281,30 @@ application() {
 		--build-arg "SCHEMA=$schema" "$here/../app"
 }
 
+# A real Nautobot: 300 MB of packages and minutes, so only on request.
+nautobot_real() {
+	local image=repot-test/nautobot-real:2 digest context python
+	digest=$(recipe "$(declare -f app_rootfs nautobot_real)" -- rootfs.sh nautobot-real)
+	if is_current "$image" "$digest"; then return; fi
+	# Some of its packages exist as source only. pip makes those for the Python it runs
+	# on, which therefore has to be the image's.
+	python=/usr/bin/python3
+	[[ $("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') == 3.11 ]] ||
+		die "$image: wants a system Python 3.11, as Debian 12 has it"
+	app_rootfs
+	workspace
+	context=$work/nautobot-real
+	mkdir -p "$context"
+	cp "$here"/nautobot-real/* "$context"
+	say "$image: fetching $(<"$here/nautobot-real/requirements.txt")"
+	quietly "$python" -m pip install --quiet --no-compile --target "$context/lib" \
+		--requirement "$context/requirements.txt"
+	# The manual, which every start would copy to the static files.
+	rm -rf "$context/lib/bin" "$context/lib/nautobot/project-static/docs"
+	build "$image" "$digest" "$context"
+	rm -rf "$context"
+}
+
 # ---------------------------------------------------------------- main
 
 make() {
@@ -293,6 +317,7 @@ make() {
 		repot-test/nautobot:2.0) application nautobot nautobot 2.0 42 1 ;;
 		repot-test/nautobot:2.1) application nautobot nautobot 2.1 42 2 ;;
 		repot-test/ente-server:1) application ente ente-server 1 42 1 ;;
+		repot-test/nautobot-real:2) nautobot_real ;;
 		*) die "$1: no recipe" ;;
 	esac
 }

@@ -332,6 +332,18 @@ impl Docker {
         c.arg(name).uninterruptible().timeout(ASK).run().map(drop)
     }
 
+    /// Removes a volume together with the stopped containers that still refer to it, which Compose makes anew;
+    /// one that runs is left, and then the volume is, too.
+    pub fn remove_volume_and_users(&self, name: &str) -> Result<()> {
+        for id in self.containers(&[format!("volume={name}"), "status=exited".to_owned()])? {
+            Cmd::new("docker").args(["rm", "-v", &id]).uninterruptible().timeout(ASK).output()?;
+        }
+        for id in self.containers(&[format!("volume={name}"), "status=created".to_owned()])? {
+            Cmd::new("docker").args(["rm", "-v", &id]).uninterruptible().timeout(ASK).output()?;
+        }
+        self.remove_volume(name)
+    }
+
     /// Removes a volume; none of that name is fine.
     pub fn remove_volume(&self, name: &str) -> Result<()> {
         let out = Cmd::new("docker").args(["volume", "rm", name]).uninterruptible().timeout(ASK).output()?;

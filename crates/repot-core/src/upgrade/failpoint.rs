@@ -23,6 +23,11 @@ fn act(name: &str, action: &str) -> Result<()> {
             std::thread::sleep(std::time::Duration::from_secs(30));
             Ok(())
         }
+        // Stops as Ctrl-Z does: a test looks at what stands where, then lets it go on.
+        "stop" => {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+            Ok(())
+        }
         "interrupt" => {
             crate::interrupt::request();
             Ok(())

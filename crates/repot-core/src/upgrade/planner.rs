@@ -295,7 +295,8 @@ fn destination(
     Ok((d, Place { new_key, new_target: moved }))
 }
 
-fn sources(at: &ProjectRef, shell: &BTreeMap<String, String>) -> Result<Sources> {
+/// The project's files as they are on disk now.
+pub(super) fn sources(at: &ProjectRef, shell: &BTreeMap<String, String>) -> Result<Sources> {
     let read = |p: &PathBuf| -> Result<SourceFile> {
         Ok(SourceFile { path: p.clone(), text: crate::host::compose::project::read(p)? })
     };

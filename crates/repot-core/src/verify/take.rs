@@ -10,8 +10,7 @@ use crate::interrupt;
 
 use super::content::{self, Table};
 use super::fingerprint::{
-    ClusterFingerprint, DatabaseFingerprint, Extension, FORMAT, SchemaObject, SequenceFingerprint,
-    TableFingerprint,
+    ClusterFingerprint, DatabaseFingerprint, Extension, FORMAT, SchemaObject, SequenceFingerprint, TableFingerprint,
 };
 use super::schema;
 
@@ -71,7 +70,7 @@ pub fn take(
     }
     drop(home);
 
-    let reader = Reader { connector, opts, version, stop: AtomicBool::new(false) };
+    let reader = Reader { connector, opts, stop: AtomicBool::new(false) };
     let names: Vec<String> = databases.keys().cloned().collect();
     let outlines = reader.each(names, |session, database| outline(session, database, version))?;
     let mut work = Vec::new();
@@ -179,7 +178,6 @@ fn queue(work: &mut Vec<Work>, database: &str, tables: Vec<Table>, large_objects
 struct Reader<'a> {
     connector: &'a dyn Connector,
     opts: &'a TakeOptions,
-    version: u32,
     stop: AtomicBool,
 }
 
@@ -206,18 +204,15 @@ impl Reader<'_> {
                         tell(&format!("{}: {}", work.database, t.display()), 0);
                         let c = worker.table(&work.database, &t)?;
                         tell(&format!("{}: {}", work.database, t.display()), t.bytes);
-                        done.push((
-                            work.database.clone(),
-                            Done::Table(TableFingerprint {
-                                schema: t.schema,
-                                name: t.name,
-                                rows: c.rows,
-                                digest: c.digest,
-                                method: c.method,
-                                materialized: t.materialized,
-                                bytes: t.bytes,
-                            }),
-                        ));
+                        done.push((work.database.clone(), Done::Table(TableFingerprint {
+                            schema: t.schema,
+                            name: t.name,
+                            rows: c.rows,
+                            digest: c.digest,
+                            method: c.method,
+                            materialized: t.materialized,
+                            bytes: t.bytes,
+                        })));
                     }
                 }
                 What::LargeObjects(count) => {
@@ -330,6 +325,11 @@ fn naming(mut e: Error, what: &str) -> Error {
     e
 }
 
+fn unreadable(what: &str) -> Error {
+    Error::failed("not-allowed", format!("this role may not read {what}"))
+        .help("connect as a superuser or the owner, or as a member of pg_read_all_data (14 and later)")
+}
+
 /// Everything of a database but its rows.
 fn outline(
     session: &Session,
@@ -348,7 +348,7 @@ fn outline(
         let [name, version, schema] = texts(r);
         d.extensions.push(Extension { name, version, schema });
     }
-    let tables = tables(session, &mut d.notes).map_err(naming)?;
+    let tables = tables(session, &mut d.notes)?;
     d.sequences = sequences(session)?;
     let foreign = session.scalar("SELECT count(*) FROM pg_foreign_table")?;
     if foreign != "0" {
@@ -371,7 +371,8 @@ fn tables(session: &Session, notes: &mut Vec<String>) -> Result<Vec<Table>> {
     let rows = session.query(
         "SELECT n.nspname, c.relname, pg_table_size(c.oid), c.relkind = 'm', c.relispopulated, \
            c.relkind = 'r' AND NOT c.relispartition AND EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid), \
-           e.extname, e.configured, e.condition, c.oid \
+           e.extname, e.configured, e.condition, c.oid, \
+           has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT') \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN LATERAL (SELECT x.extname, c.oid = ANY (x.extconfig) AS configured, \
              x.extcondition[array_position(x.extconfig, c.oid)] AS condition \
@@ -382,13 +383,13 @@ fn tables(session: &Session, notes: &mut Vec<String>) -> Result<Vec<Table>> {
     )?;
     let mut found = Vec::new();
     for r in rows {
-        let [schema, name, bytes, materialized, populated, child, extension, configured, condition, oid] =
-            texts(r);
+        let [schema, name, bytes, materialized, populated, child, extension, configured, condition, oid, readable] = texts(r);
         if !extension.is_empty() && configured != "t" {
-            notes.push(format!(
-                "the rows of {schema}.{name} were not read: it belongs to extension {extension}"
-            ));
+            notes.push(format!("the rows of {schema}.{name} were not read: it belongs to extension {extension}"));
             continue;
+        }
+        if readable != "t" {
+            return Err(unreadable(&format!("table {schema}.{name}")));
         }
         let columns = if child == "t" {
             let list = session.query(&format!(
@@ -421,7 +422,8 @@ fn sequences(session: &Session) -> Result<Vec<SequenceFingerprint>> {
               JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid \
               WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass \
                 AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0)), \
-           format('SELECT last_value, is_called FROM %I.%I', n.nspname, c.relname) \
+           format('SELECT last_value, is_called FROM %I.%I', n.nspname, c.relname), \
+           has_schema_privilege(n.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'SELECT') \
          FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
            AND NOT EXISTS (SELECT 1 FROM pg_depend d LEFT JOIN pg_extension x ON x.oid = d.refobjid \
@@ -430,11 +432,14 @@ fn sequences(session: &Session) -> Result<Vec<SequenceFingerprint>> {
          ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"",
     )?;
     let mut found = Vec::with_capacity(rows.len());
-    let all: Vec<[String; 4]> = rows.into_iter().map(texts).collect();
+    let all: Vec<[String; 5]> = rows.into_iter().map(texts).collect();
+    if let Some([schema, name, ..]) = all.iter().find(|[_, _, _, _, readable]| readable != "t") {
+        return Err(unreadable(&format!("sequence {schema}.{name}")));
+    }
     for chunk in all.chunks(200) {
-        let sql: Vec<&str> = chunk.iter().map(|[_, _, _, sql]| sql.as_str()).collect();
+        let sql: Vec<&str> = chunk.iter().map(|[_, _, _, sql, _]| sql.as_str()).collect();
         let values = session.query(&sql.join(" UNION ALL ")).map_err(|e| naming(e, "the sequences"))?;
-        for ([schema, name, params, _], value) in chunk.iter().zip(values) {
+        for ([schema, name, params, ..], value) in chunk.iter().zip(values) {
             let [last_value, is_called] = texts(value);
             let last_value = last_value.parse().map_err(|_| {
                 Error::failed("odd-answer", format!("sequence {schema}.{name} is at `{last_value}`"))

@@ -1,7 +1,7 @@
 //! `repot check`.
 
 use repot_core::progress::Silent;
-use repot_core::upgrade::check::{Request, check, render};
+use repot_core::upgrade::check::{Request, Shell, check, render};
 use repot_core::{Error, Result};
 
 use crate::cli::CheckArgs;
@@ -15,7 +15,7 @@ pub fn request(setting: &Setting, args: &CheckArgs) -> Request {
         app_version: args.app_version.clone(),
         backup_dir: setting.backup_dir(args.backup_dir.as_deref()),
         target_image: setting.config.target_image.clone(),
-        ..Request::default()
+        shell: Shell(setting.env.clone()),
     }
 }
 

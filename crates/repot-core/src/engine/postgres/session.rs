@@ -19,12 +19,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The session settings that change how values turn into text; pinned on every session of repot so that old
 /// and new speak the same. An unpinned DateStyle turns 2020-01-05 into 2020-05-01 without any error.
+///
+/// lc_messages, which changes no value, is only for superusers to set: the application's own role logs in here too.
 pub const PINNED_SETTINGS: &str = "SET client_encoding = 'UTF8'; SET DateStyle = 'ISO, YMD'; \
     SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3; SET bytea_output = 'hex'; \
-    SET lc_monetary = 'C'; SET lc_numeric = 'C'; SET lc_time = 'C'; SET lc_messages = 'C'; SET search_path = 'pg_catalog'; \
+    SET lc_monetary = 'C'; SET lc_numeric = 'C'; SET lc_time = 'C'; SET search_path = 'pg_catalog'; \
     SET xmlbinary = 'base64'; SET xmloption = 'content'; SET standard_conforming_strings = on; \
     SET quote_all_identifiers = off; SET statement_timeout = 0; SET lock_timeout = 0; \
-    SET idle_in_transaction_session_timeout = 0; SET row_security = off; SET client_min_messages = 'warning'";
+    SET idle_in_transaction_session_timeout = 0; SET row_security = off; SET client_min_messages = 'warning'; \
+    SELECT pg_catalog.set_config('lc_messages', 'C', false) FROM pg_catalog.pg_roles \
+    WHERE rolname = current_user AND rolsuper";
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
@@ -290,6 +294,8 @@ impl Connector for StreamConnector {
 }
 
 async fn pin(session: Session) -> Result<Session> {
+    // English messages are a comfort that only a superuser may have; they change no value's text.
+    let _ = session.client.batch_execute("SET lc_messages = 'C'").await;
     match session.client.batch_execute(PINNED_SETTINGS).await {
         Ok(()) => Ok(session),
         Err(e) => Err(session.error(&e)),

@@ -191,7 +191,8 @@ pub fn put_back(docker: &Docker, run: &str, image: &str, how: &SetAside, keep_ne
         }
         SetAside::NewVolume { new, .. } => {
             if !keep_new && made_by(docker, new, run)? {
-                docker.remove_volume(new)?;
+                // The service was started on it, and its stopped container would hold it.
+                docker.remove_volume_and_users(new)?;
             }
             Ok(())
         }

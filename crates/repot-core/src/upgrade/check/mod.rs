@@ -5,6 +5,8 @@
 //! ([`check_database`], [`check_image`]) are public, so that the upgrade asks again as soon as it can be seen and
 //! before anything moves.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -18,11 +20,13 @@ use crate::engine::postgres::session::Connector;
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::progress::{Event, Observer};
+use crate::upgrade::planner::{self, Method, Options};
 
 mod access;
 mod contents;
 mod database;
 mod image;
+mod provenance;
 mod render;
 mod room;
 mod stack;
@@ -31,6 +35,7 @@ mod words;
 
 pub use database::check_database;
 pub use image::{ImageFacts, check_image, examine};
+pub use provenance::value_sources;
 pub use render::render;
 pub use room::Room;
 
@@ -118,6 +123,19 @@ pub struct Request {
     pub backup_dir: PathBuf,
     /// Image to use instead of the derived one (repot.toml).
     pub target_image: Option<String>,
+    /// Environment of the calling shell, whose variables beat `.env`.
+    #[serde(skip)]
+    pub shell: Shell,
+}
+
+/// Variables of the calling shell. Some are secrets, so they are not printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Shell(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Shell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} variables", self.0.len())
+    }
 }
 
 /// The new server.
@@ -249,8 +267,37 @@ pub fn check(deployment: &Deployment, request: &Request, observer: &dyn Observer
     report.room = room;
     found.extend(tight);
 
+    note("reading the Compose files");
+    found.extend(compose_files(deployment, request, &mut report, &found)?);
     report.findings = in_order(found);
     Ok(report)
+}
+
+/// Where the values come from; and whether the files can be edited, proved by planning the very edit.
+fn compose_files(
+    deployment: &Deployment,
+    request: &Request,
+    report: &mut CheckReport,
+    found: &[Finding],
+) -> Result<Option<Finding>> {
+    let sources = planner::sources(&deployment.project, &request.shell.0);
+    let refused = match sources.and_then(|s| value_sources(deployment, &s)) {
+        Ok(values) => {
+            report.sources = values;
+            // Something is in the way already, or nothing is to be changed: then there is no edit to try.
+            let blocked = found.iter().any(|f| f.severity == Severity::Blocker);
+            if blocked || report.nothing_to_do || (report.target.is_none() && request.app_version.is_none()) {
+                return Ok(None);
+            }
+            let options = Options { method: Method::Auto, skip_backup: false, env: request.shell.0.clone() };
+            match planner::plan(deployment, report, request, &options) {
+                Ok(_) => return Ok(None),
+                Err(e) => e,
+            }
+        }
+        Err(e) => e,
+    };
+    if refused.kind == Kind::Interrupted { Err(refused) } else { Ok(Some(Finding::from_error(&refused))) }
 }
 
 /// A way into the running server, or why there is none.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::words::{count, shell, some};
+use super::words::{count, old_image, shell, some};
 use super::{Finding, Request};
 use crate::app::detect::{Deployment, major_of_tag};
 use crate::error::Result;
@@ -70,7 +70,7 @@ fn versions(deployment: &Deployment, request: &Request) -> Vec<Finding> {
             ),
             format!(
                 "Write {} as the image of the service {} and start it with `docker compose up -d {}`. The data stays as it is. Then, for a newer version, run repot again.",
-                db.source_image,
+                old_image(deployment),
                 db.service,
                 shell(&db.service)
             ),
@@ -78,10 +78,10 @@ fn versions(deployment: &Deployment, request: &Request) -> Vec<Finding> {
     }
     if image > data {
         let asked = match request.to {
-            Some(to) => format!("repot starts from {} and goes to PostgreSQL {to}.", db.source_image),
+            Some(to) => format!("repot starts from {} and goes to PostgreSQL {to}.", old_image(deployment)),
             None => format!(
                 "Run `repot upgrade --to {image}` to bring the data to that version, or write {} back to go on as before.",
-                db.source_image
+                old_image(deployment)
             ),
         };
         found.push(Finding::warning(
@@ -427,7 +427,7 @@ pub(super) fn database_down(deployment: &Deployment) -> Finding {
         format!(
             "What can be seen from outside was checked. The rest (what is in the databases, settings, extensions) is checked when \
              repot has started the server from {} for itself, and before anything is moved.",
-            db.source_image
+            old_image(deployment)
         ),
         format!(
             "Nothing has to be done. To have everything checked now, start it: docker compose up -d {}",
@@ -488,7 +488,7 @@ fn containers(deployment: &Deployment) -> Result<Vec<Finding>> {
         });
     }
     // A second service of the project on the named volume keeps looking at the old volume after the upgrade.
-    if let Some(key) = &db.volume_key {
+    if let (Some(key), true) = (&db.volume_key, db.data.subdir.is_empty()) {
         let same = |m: &Mount| m.kind == MountKind::Volume && m.source == *key;
         let others: Vec<&str> = deployment
             .resolved

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::words::{shell, some};
+use super::words::{old_image, shell, some};
 use super::{Finding, Recommendation, Request, Target};
 use crate::app::detect::{Deployment, with_major};
 use crate::app::profile::{NEWEST_MAJOR, OLDEST_MAJOR, Profile, django_minimum};
@@ -177,10 +177,7 @@ fn direction(deployment: &Deployment, request: &Request, source: u32, to: u32) -
         "same-major",
         format!("The data is PostgreSQL {source} already, but the Compose file does not say so"),
         format!("The service {} has the image {}.", deployment.database.service, deployment.database.image),
-        format!(
-            "Write {} there, or choose a version above {source} with --to.",
-            deployment.database.source_image
-        ),
+        format!("Write {} there, or choose a version above {source} with --to.", old_image(deployment)),
     ))
 }
 

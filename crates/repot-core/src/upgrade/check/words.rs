@@ -1,6 +1,7 @@
 //! Phrases that findings share: names for messages, commands that a person can copy.
 
-use crate::app::detect::Deployment;
+use crate::app::detect::{Deployment, with_major};
+use crate::host::compose::edit::ImageRef;
 
 /// A word for a POSIX shell.
 pub(super) fn shell(text: &str) -> String {
@@ -25,6 +26,16 @@ pub(super) fn psql(deployment: &Deployment, database: &str, sql: &str) -> String
         shell(database),
         shell(sql)
     )
+}
+
+/// The old server's image by a name that a person can write: a running container's is known by its hash alone.
+pub(super) fn old_image(deployment: &Deployment) -> String {
+    let db = &deployment.database;
+    match (db.state.major, ImageRef::parse(&db.image)) {
+        (Some(major), Ok(_)) if db.image_major == Some(major) => db.image.clone(),
+        (Some(major), Ok(image)) if db.source_image.starts_with("sha256:") => with_major(&image, major),
+        _ => db.source_image.clone(),
+    }
 }
 
 /// At most `n` of `items`, and how many more there are.

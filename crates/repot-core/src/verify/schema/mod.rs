@@ -100,6 +100,14 @@ pub(super) fn grants_in(acl: &str, label: &str, which: &str) -> String {
     )
 }
 
+/// SQL for a collation's qualified name (regcollation came with 13 only).
+fn collation(oid: &str) -> String {
+    format!(
+        "(SELECT format('%I.%I', cn.nspname, co.collname) FROM pg_collation co \
+         JOIN pg_namespace cn ON cn.oid = co.collnamespace WHERE co.oid = {oid})"
+    )
+}
+
 /// SQL for a sorted, comma-separated list out of a text array, or NULL when it is empty.
 pub(super) fn sorted(array: &str) -> String {
     format!("(SELECT string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM unnest({array}) AS o)")

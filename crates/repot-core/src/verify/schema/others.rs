@@ -1,7 +1,7 @@
 //! What is neither table, routine nor type: event triggers, replication, foreign servers, comments, privileges.
 
 use super::super::fingerprint::LargeObjects;
-use super::{FIRST_USER_OID, grants, grants_in, no_extension, role, sorted, user_schema};
+use super::{FIRST_USER_OID, grants, grants_in, no_extension, role, sorted};
 
 pub(super) fn queries(version: u32) -> Vec<String> {
     let mut all = vec![

@@ -1,6 +1,6 @@
 //! Schemas, tables and what hangs on them: columns, constraints, indexes, triggers, rules, policies, sequences.
 
-use super::{grants, grants_in, no_extension, role, sorted, user_schema};
+use super::{collation, grants, grants_in, no_extension, role, sorted, user_schema};
 
 pub(super) fn queries(version: u32) -> Vec<String> {
     vec![
@@ -46,10 +46,10 @@ fn columns(version: u32) -> String {
     } else {
         ""
     };
-    let list = format!(
+    format!(
         "SELECT string_agg(concat_ws(E'\\n', \
              format('column %I %s', a.attname, format_type(a.atttypid, a.atttypmod)) \
-             || CASE WHEN a.attcollation <> t.typcollation THEN ' collate ' || a.attcollation::regcollation ELSE '' END \
+             || CASE WHEN a.attcollation <> t.typcollation THEN ' collate ' || {} ELSE '' END \
              || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END \
              || CASE a.attidentity WHEN 'a' THEN ' identity always' WHEN 'd' THEN ' identity by default' ELSE '' END \
              || CASE WHEN d.adbin IS NULL THEN '' \
@@ -64,20 +64,11 @@ fn columns(version: u32) -> String {
          FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped",
+        collation("a.attcollation"),
         sorted(&format!("ARRAY(SELECT o FROM unnest(a.attoptions) AS o WHERE o NOT LIKE '{SERVER_OPTION}')")),
         sorted("a.attfdwoptions"),
         grants_in("a.attacl", "  column grant: ", "<> ''"),
-    );
-    // regcollation came with 13.
-    if version < 130_000 {
-        list.replace(
-            "a.attcollation::regcollation",
-            "(SELECT format('%I.%I', cn.nspname, co.collname) FROM pg_collation co \
-             JOIN pg_namespace cn ON cn.oid = co.collnamespace WHERE co.oid = a.attcollation)",
-        )
-    } else {
-        list
-    }
+    )
 }
 
 fn tables(version: u32) -> String {
@@ -92,7 +83,8 @@ fn tables(version: u32) -> String {
            'toast options: ' || {toast}, \
            CASE WHEN c.relrowsecurity THEN 'row security: enabled' END, \
            CASE WHEN c.relforcerowsecurity THEN 'row security: forced' END, \
-           CASE c.relreplident WHEN 'n' THEN 'replica identity: nothing' WHEN 'f' THEN 'replica identity: full' END, \
+           CASE WHEN c.relkind IN ('r', 'p') AND c.relreplident = 'n' THEN 'replica identity: nothing' \
+                WHEN c.relreplident = 'f' THEN 'replica identity: full' END, \
            CASE WHEN c.reloftype <> 0 THEN 'of type: ' || c.reloftype::regtype END, \
            CASE WHEN c.relispartition THEN 'partition of: ' ELSE 'inherits: ' END || inh.parents, \
            'bound: ' || pg_get_expr(c.relpartbound, c.oid), \
@@ -126,8 +118,8 @@ fn maintain(version: u32) -> String {
     }
     format!(
         "SELECT 'maintain privilege', {TABLE}, {} FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND c.relpersistence <> 't' AND {} AND {} AND c.relacl IS NOT NULL",
-        grants_in("c.relacl", "grant: ", "= 'MAINTAIN'"),
+         WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND c.relpersistence <> 't' AND {} AND {}",
+        grants_in("coalesce(c.relacl, acldefault('r', c.relowner))", "grant: ", "= 'MAINTAIN'"),
         user_schema("n"),
         no_extension("pg_class", "c.oid"),
     )

@@ -85,7 +85,7 @@ fn multiranges() -> String {
 /// Base types but the arrays that come with other types.
 fn bases() -> String {
     let function = |column: &str, label: &str| {
-        format!("CASE WHEN t.{column} <> 0 THEN '{label}: ' || t.{column}::oid::regprocedure END")
+        format!("CASE WHEN t.typisdefined AND t.{column} <> 0 THEN '{label}: ' || t.{column}::oid::regprocedure END")
     };
     let functions = [
         ("typinput", "input"),
@@ -102,7 +102,7 @@ fn bases() -> String {
         "base type",
         "(t.typtype = 'b' AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid) OR t.typtype = 'p')",
         &format!(
-            "{functions}, 'length: ' || t.typlen, CASE WHEN t.typbyval THEN 'by value' END, \
+            "CASE WHEN NOT t.typisdefined THEN 'shell' END, {functions}, 'length: ' || t.typlen, CASE WHEN t.typbyval THEN 'by value' END, \
              'alignment: ' || t.typalign::text, 'storage: ' || t.typstorage::text, 'category: ' || t.typcategory::text, \
              CASE WHEN t.typispreferred THEN 'preferred' END, 'delimiter: ' || t.typdelim::text, 'default: ' || t.typdefault, \
              CASE WHEN t.typelem <> 0 THEN 'element: ' || format_type(t.typelem, NULL) END, \

@@ -1,0 +1,17 @@
+//! repot against real servers. Build with `--features repot/failpoints`; images come from `scripts/setup.sh`.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use repot_testkit::Stack;
+
+mod kills;
+mod scenarios;
+
+/// A stack with the program under test.
+#[track_caller]
+fn stack(name: &str) -> Stack {
+    assert!(cfg!(feature = "failpoints"), "these tests need failpoints: --features repot/failpoints");
+    Stack::new(name, env!("CARGO_BIN_EXE_repot"))
+}
+
+/// Tables of the test stacks that their programs write all the time.
+const GROWING: [&str; 2] = ["public.beat", "public.heartbeat"];
