@@ -10,7 +10,7 @@ case $1 in
 				echo "beat $id"
 				touch /tmp/well
 			fi
-			sleep 0.4 &
+			sleep 0.6 &
 			wait $!
 		done
 		;;

@@ -112,6 +112,9 @@ impl ComposeHost {
         static MAKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
         // Several threads connect at once, and the first of them makes it.
         let _one = MAKING.lock();
+        if seen(name) {
+            return Ok(());
+        }
         let Some(target) = self.docker.container(server)? else {
             return Err(Error::failed("server-gone", format!("the container {server} is gone")).retryable());
         };
@@ -119,6 +122,7 @@ impl ComposeHost {
         let image = image.or(target["Image"].as_str()).unwrap_or_default();
         if let Some(c) = self.docker.container(name)? {
             if c["State"]["Running"] == true && c["HostConfig"]["NetworkMode"] == network.as_str() {
+                remember(name);
                 return Ok(());
             }
             self.docker.remove_container(name)?;
@@ -141,6 +145,7 @@ impl ComposeHost {
         };
         let out = spec.cmd().uninterruptible().output()?;
         if out.ok() {
+            remember(name);
             return Ok(());
         }
         Err(Error::failed("relay", format!("no helper container can be started beside {server}"))
@@ -215,6 +220,27 @@ fn unique() -> u64 {
     (u64::from(std::process::id()) << 16) + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
+/// Relays that this process has found in order: asking Docker again before each of hundreds of connections would
+/// cost more than the connections.
+static SEEN: std::sync::Mutex<std::collections::BTreeSet<String>> =
+    std::sync::Mutex::new(std::collections::BTreeSet::new());
+
+fn seen(relay: &str) -> bool {
+    SEEN.lock().is_ok_and(|s| s.contains(relay))
+}
+
+fn remember(relay: &str) {
+    if let Ok(mut s) = SEEN.lock() {
+        s.insert(relay.to_owned());
+    }
+}
+
+fn forget(relay: &str) {
+    if let Ok(mut s) = SEEN.lock() {
+        s.remove(relay);
+    }
+}
+
 /// A connector to an own server: makes its relay when the first connection needs it.
 struct OwnServer {
     host: ComposeHost,
@@ -225,7 +251,14 @@ struct OwnServer {
 impl Connector for OwnServer {
     fn connect(&self, database: &str) -> Result<Session> {
         self.host.own_relay(self.role)?;
-        self.inner.connect(database)
+        match self.inner.connect(database) {
+            // The relay is gone, or its server is: the next attempt looks.
+            Err(e) if e.to_string().contains("Error response from daemon") => {
+                forget(&format!("{}-relay", self.host.server_name(self.role)));
+                Err(e)
+            }
+            other => other,
+        }
     }
     fn home_database(&self) -> &str {
         self.inner.home_database()
@@ -580,8 +613,10 @@ impl Host for ComposeHost {
 
     fn stop_server(&self, role: Role) -> Result<()> {
         let name = self.server_name(role);
-        self.docker.remove_container(&format!("{name}-relay"))?;
-        self.docker.remove_container(&format!("{name}-own"))?;
+        for relay in [format!("{name}-relay"), format!("{name}-own")] {
+            forget(&relay);
+            self.docker.remove_container(&relay)?;
+        }
         let Some(c) = self.docker.container(&name)? else { return Ok(()) };
         if c["State"]["Running"] == true {
             self.docker.stop(&name, SERVER_STOP_S)?;
@@ -689,6 +724,9 @@ impl Host for ComposeHost {
     }
 
     fn end_leftovers(&self) -> Result<()> {
+        if let Ok(mut s) = SEEN.lock() {
+            s.clear();
+        }
         let filters = [format!("label={LABEL_RUN}={}", self.run), "label=repot.role=helper".to_owned()];
         for id in self.docker.containers(&filters)? {
             self.docker.remove_container(&id)?;
