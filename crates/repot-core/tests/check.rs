@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use repot_core::app::detect::{Deployment, Place, detect};
 use repot_core::app::profile::Profile;
-use repot_core::engine::postgres::facts;
+use repot_core::engine::postgres::settings::REMOVED;
+use repot_core::exec::Cmd;
 use repot_core::progress::Silent;
-use repot_core::upgrade::check::{CheckReport, Finding, Request, Severity, check, render};
+use repot_core::upgrade::check::{CheckReport, Finding, Request, Severity, check, examine, render};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -20,11 +20,11 @@ struct Stack {
     name: String,
 }
 
-const COMPOSE: &str = r#"name: NAME
+const COMPOSE: &str = r#"name: @PROJECT
 services:
   db:
     image: postgres:13
-    COMMAND
+    @COMMAND
     environment:
       POSTGRES_USER: admin
       POSTGRES_PASSWORD: secret
@@ -50,7 +50,7 @@ impl Stack {
         let stack = Stack { dir: tempfile::tempdir().expect("a directory"), name };
         let command =
             if command.is_empty() { "shm_size: 64m".to_owned() } else { format!("command: {command}") };
-        stack.write(&COMPOSE.replace("COMMAND", &command).replace("NAME", &stack.name));
+        stack.write(&COMPOSE.replace("@COMMAND", &command).replace("@PROJECT", &stack.name));
         stack.docker(&["compose", "up", "-d", "--pull", "never"]);
         stack.wait();
         stack.sql("postgres", "CREATE ROLE shop LOGIN PASSWORD 'shop-secret'");
@@ -72,10 +72,9 @@ impl Stack {
         self.write(&text.replace(from, to));
     }
     fn docker(&self, args: &[&str]) -> String {
-        let out =
-            Command::new("docker").args(args).current_dir(self.dir.path()).output().expect("docker runs");
-        assert!(out.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+        let out = Cmd::new("docker").args(args).cwd(self.dir.path()).output().expect("docker runs");
+        assert!(out.ok(), "docker {args:?}: {}", out.stderr);
+        out.text()
     }
     fn sh(&self, script: &str) -> String {
         self.docker(&["compose", "exec", "-T", "-u", "0", "db", "bash", "-ec", script])
@@ -101,7 +100,7 @@ impl Stack {
         ])
     }
     fn try_sql(&self, database: &str, sql: &str) {
-        let _ = Command::new("docker")
+        let _ = Cmd::new("docker")
             .args([
                 "compose",
                 "exec",
@@ -118,14 +117,14 @@ impl Stack {
                 "-c",
                 sql,
             ])
-            .current_dir(self.dir.path())
+            .cwd(self.dir.path())
             .output();
     }
     fn wait(&self) {
         let until = Instant::now() + Duration::from_secs(60);
         while Instant::now() < until {
             // Over TCP: while the image makes the database, its server listens on the socket alone.
-            let ready = Command::new("docker")
+            let ready = Cmd::new("docker")
                 .args([
                     "compose",
                     "exec",
@@ -141,9 +140,9 @@ impl Stack {
                     "-c",
                     "SELECT 1",
                 ])
-                .current_dir(self.dir.path())
+                .cwd(self.dir.path())
                 .output()
-                .is_ok_and(|o| o.status.success());
+                .is_ok_and(|o| o.ok());
             if ready {
                 return;
             }
@@ -168,9 +167,9 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let _ = Command::new("docker")
+        let _ = Cmd::new("docker")
             .args(["compose", "-p", &self.name, "down", "-v", "-t", "1"])
-            .current_dir(self.dir.path())
+            .cwd(self.dir.path())
             .output();
     }
 }
@@ -417,9 +416,8 @@ fn what_stands_in_the_way_inside_the_server_is_named() {
             .next()
             .unwrap_or_default()
             .replace("exec db", "exec -T db");
-        let out =
-            Command::new("sh").arg("-c").arg(&command).current_dir(stack.dir.path()).output().expect("sh");
-        assert!(out.status.success(), "{command}: {}", String::from_utf8_lossy(&out.stderr));
+        let out = Cmd::new("sh").arg("-c").arg(&command).cwd(stack.dir.path()).output().expect("sh");
+        assert!(out.ok(), "{command}: {}", out.stderr);
     }
     let again = stack.check(Some(17));
     for code in ["removed-setting-role", "database-closed", "function-search-path", "read-only-database"] {
@@ -429,53 +427,72 @@ fn what_stands_in_the_way_inside_the_server_is_named() {
 
 #[test]
 fn every_version_answers() {
-    for major in [13, 15, 17] {
-        let name = format!("repot-facts-{}-{major}", std::process::id());
-        struct Gone(String);
-        impl Drop for Gone {
-            fn drop(&mut self) {
-                let _ = Command::new("docker").args(["rm", "-fv", &self.0]).output();
+    for (major, newest) in [(12, 16), (15, 18), (16, 17), (17, 18), (18, 18)] {
+        let name = format!("repot-check-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+        let stack = Stack { dir: tempfile::tempdir().expect("a directory"), name };
+        let text = COMPOSE.replace("@COMMAND", "shm_size: 64m").replace("@PROJECT", &stack.name);
+        let text = text.replace("postgres:13", &format!("postgres:{major}"));
+        // The application is the superuser here: these images need not have psql to make another role.
+        let text = text.replace("DB_USER: shop", "DB_USER: admin").replace("shop-secret", "secret");
+        let text = if major >= 18 { text.replace("postgresql/data", "postgresql") } else { text };
+        stack.write(&text);
+        stack.docker(&["compose", "up", "-d", "--pull", "never"]);
+        let until = Instant::now() + Duration::from_secs(90);
+        let report = loop {
+            let report = stack.check(Some(newest));
+            if report.facts.is_some() || Instant::now() > until {
+                break report;
             }
-        }
-        let _gone = Gone(name.clone());
-        let out = Command::new("docker")
-            .args([
-                "run",
-                "-d",
-                "--name",
-                &name,
-                "--pull",
-                "never",
-                "-e",
-                "POSTGRES_PASSWORD=x",
-                &format!("postgres:{major}"),
-            ])
-            .output()
-            .expect("docker");
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        let script = "exec 3<>/dev/tcp/127.0.0.1/5432 || exit 1; cat <&3 & exec cat >&3";
-        let connector = repot_core::engine::postgres::session::StreamConnector {
-            carrier: repot_core::exec::Cmd::new("docker").args(["exec", "-i", &name, "bash", "-c", script]),
-            user: "postgres".to_owned(),
-            password: None,
-            home: "postgres".to_owned(),
-            label: name.clone(),
+            std::thread::sleep(Duration::from_millis(500));
         };
-        let until = Instant::now() + Duration::from_secs(60);
-        let facts = loop {
-            match facts::gather(&connector) {
-                Ok(f) => break f,
-                Err(e) if Instant::now() > until => panic!("{major}: {e}"),
-                Err(_) => std::thread::sleep(Duration::from_millis(300)),
-            }
-        };
+        assert!(!report.blocked(), "{major}: {:#?}", report.findings);
+        assert_eq!(report.nothing_to_do, major == newest, "{major}");
+        let facts = report.facts.as_ref().expect("facts");
         assert_eq!(
             (facts.major(), facts.superuser.as_str(), facts.encoding.as_str()),
-            (major, "postgres", "UTF8")
+            (major, "admin", "UTF8")
         );
-        assert_eq!((facts.collate.as_str(), facts.locale_provider.as_str()), ("en_US.utf8", "libc"));
-        assert_eq!(facts.wal_segment_bytes, 16 << 20);
+        assert_eq!((facts.locale_provider.as_str(), facts.wal_segment_bytes), ("libc", 16 << 20));
         assert!(facts.is_in_data_directory(&facts.hba_file) && facts.most_objects > 100, "{facts:?}");
         assert!(facts.databases.iter().any(|d| d.name == "template1" && d.is_template));
+        assert_eq!(facts.databases.iter().any(|d| d.public_may_create), major < 15, "{facts:?}");
+    }
+}
+
+/// The table of removed settings against the servers themselves.
+#[test]
+fn servers_refuse_what_the_table_says() {
+    for major in [13, 15, 17, 18] {
+        let values = |name: &str| match name {
+            "password_encryption" => "on",
+            "ssl_ecdh_curve" => "prime256v1",
+            "stats_temp_directory" | "promote_trigger_file" => "/tmp/x",
+            "force_parallel_mode"
+            | "db_user_namespace"
+            | "operator_precedence_warning"
+            | "default_with_oids" => "off",
+            "trace_recovery_messages" => "log",
+            _ => "1",
+        };
+        let tried: Vec<(String, String)> = REMOVED
+            .iter()
+            // Read-only ones are refused by every server, and of a reinterpreted number all are taken.
+            .filter(|r| !r.name.starts_with("lc_") && r.name != "effective_io_concurrency")
+            .map(|r| (r.name.to_owned(), values(r.name).to_owned()))
+            .collect();
+        let facts = examine(&format!("postgres:{major}"), &tried).expect("examined");
+        assert_eq!(facts.major, Some(major));
+        let refused: Vec<&str> = facts.refused.iter().filter_map(|(s, _)| s.split('=').next()).collect();
+        let expected: Vec<&str> = REMOVED
+            .iter()
+            .filter(|r| {
+                tried.iter().any(|t| t.0 == r.name)
+                    && r.removed_in <= major
+                    && !r.alias
+                    && r.name != "default_with_oids"
+            })
+            .map(|r| r.name)
+            .collect();
+        assert_eq!(refused, expected, "{major}: {:?}", facts.refused);
     }
 }

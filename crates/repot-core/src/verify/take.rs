@@ -10,7 +10,7 @@ use crate::interrupt;
 
 use super::content::{self, Table};
 use super::fingerprint::{
-    ClusterFingerprint, DatabaseFingerprint, Extension, FORMAT, SchemaObject, SequenceFingerprint, TableFingerprint,
+    ClusterFingerprint, DatabaseFingerprint, Extension, FORMAT, SequenceFingerprint, TableFingerprint,
 };
 use super::schema;
 
@@ -204,15 +204,18 @@ impl Reader<'_> {
                         tell(&format!("{}: {}", work.database, t.display()), 0);
                         let c = worker.table(&work.database, &t)?;
                         tell(&format!("{}: {}", work.database, t.display()), t.bytes);
-                        done.push((work.database.clone(), Done::Table(TableFingerprint {
-                            schema: t.schema,
-                            name: t.name,
-                            rows: c.rows,
-                            digest: c.digest,
-                            method: c.method,
-                            materialized: t.materialized,
-                            bytes: t.bytes,
-                        })));
+                        done.push((
+                            work.database.clone(),
+                            Done::Table(TableFingerprint {
+                                schema: t.schema,
+                                name: t.name,
+                                rows: c.rows,
+                                digest: c.digest,
+                                method: c.method,
+                                materialized: t.materialized,
+                                bytes: t.bytes,
+                            }),
+                        ));
                     }
                 }
                 What::LargeObjects(count) => {
@@ -383,9 +386,23 @@ fn tables(session: &Session, notes: &mut Vec<String>) -> Result<Vec<Table>> {
     )?;
     let mut found = Vec::new();
     for r in rows {
-        let [schema, name, bytes, materialized, populated, child, extension, configured, condition, oid, readable] = texts(r);
+        let [
+            schema,
+            name,
+            bytes,
+            materialized,
+            populated,
+            child,
+            extension,
+            configured,
+            condition,
+            oid,
+            readable,
+        ] = texts(r);
         if !extension.is_empty() && configured != "t" {
-            notes.push(format!("the rows of {schema}.{name} were not read: it belongs to extension {extension}"));
+            notes.push(format!(
+                "the rows of {schema}.{name} were not read: it belongs to extension {extension}"
+            ));
             continue;
         }
         if readable != "t" {
@@ -396,7 +413,7 @@ fn tables(session: &Session, notes: &mut Vec<String>) -> Result<Vec<Table>> {
                 "SELECT attname FROM pg_attribute WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped \
                  ORDER BY attname COLLATE \"C\""
             ))?;
-            Some(list.into_iter().map(|r| texts::<1>(r)).map(|[n]| n).collect())
+            Some(list.into_iter().map(texts::<1>).map(|[n]| n).collect())
         } else {
             None
         };
@@ -454,13 +471,4 @@ fn sequences(session: &Session) -> Result<Vec<SequenceFingerprint>> {
         }
     }
     Ok(found)
-}
-
-/// For tests and callers that need one object by name.
-impl ClusterFingerprint {
-    /// The object of `kind` and `name` in a database.
-    #[must_use]
-    pub fn object(&self, database: &str, kind: &str, name: &str) -> Option<&SchemaObject> {
-        self.databases.get(database)?.schema.iter().find(|o| o.kind == kind && o.name == name)
-    }
 }

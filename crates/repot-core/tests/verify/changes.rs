@@ -8,7 +8,10 @@ pub(crate) const IN_A_DATABASE: &[(&str, &str)] = &[
     ("UPDATE app.texts SET t = '' WHERE id = 1", "table app.texts"),
     ("UPDATE app.texts SET t = 'x ' WHERE id = 3", "table app.texts"),
     ("UPDATE app.texts SET t = E'e\\u0301' WHERE id = 5", "table app.texts"),
-    ("UPDATE app.texts x SET t = y.t FROM app.texts y WHERE (x.id, y.id) IN ((3, 4), (4, 3))", "table app.texts"),
+    (
+        "UPDATE app.texts x SET t = y.t FROM app.texts y WHERE (x.id, y.id) IN ((3, 4), (4, 3))",
+        "table app.texts",
+    ),
     ("UPDATE app.blobs SET b = set_bit(b, 1234, 1 - get_bit(b, 1234)) WHERE id = 9", "table app.blobs"),
     ("INSERT INTO app.blobs SELECT 51, b FROM app.blobs WHERE id = 50", "table app.blobs"),
     ("INSERT INTO app.twice VALUES ('other')", "table app.twice"),
@@ -17,14 +20,23 @@ pub(crate) const IN_A_DATABASE: &[(&str, &str)] = &[
     ("INSERT INTO app.nothing DEFAULT VALUES", "table app.nothing"),
     ("UPDATE app.everything SET hs = 'a=>2' WHERE id = 100", "table app.everything"),
     ("UPDATE app.everything SET cx = 'citext' WHERE id = 100", "table app.everything"),
-    ("UPDATE app.everything SET j = '{\"b\": 1, \"a\": [1, 2], \"b\": 2}' WHERE id = 100", "table app.everything"),
+    (
+        "UPDATE app.everything SET j = '{\"b\": 1, \"a\": [1, 2], \"b\": 2}' WHERE id = 100",
+        "table app.everything",
+    ),
     ("UPDATE app.everything SET jb = '{\"b\": 1, \"a\": 1.0}' WHERE id = 100", "table app.everything"),
     ("UPDATE app.everything SET f8 = '0' WHERE f8 = 0 AND b IS NULL", "table app.everything"),
-    ("UPDATE app.everything SET tstz = tstz + interval '1 microsecond' WHERE id = 100", "table app.everything"),
+    (
+        "UPDATE app.everything SET tstz = tstz + interval '1 microsecond' WHERE id = 100",
+        "table app.everything",
+    ),
     ("DELETE FROM app.events WHERE id = 4", "table app.events_old"),
     ("UPDATE app.derived SET later = 0 WHERE a = 2", "table app.derived"),
     ("UPDATE app.unlogged SET v = 'lost' WHERE id = 1", "table app.unlogged"),
-    ("SET session_replication_role = replica; UPDATE app.wide SET v = v || ' ' WHERE id = 20", "table app.wide"),
+    (
+        "SET session_replication_role = replica; UPDATE app.wide SET v = v || ' ' WHERE id = 20",
+        "table app.wide",
+    ),
     (
         "INSERT INTO app.parent (id, kind, price, made) VALUES (3, 'a', 0, '2020-01-01'); REFRESH MATERIALIZED VIEW app.mat; \
          DELETE FROM app.parent WHERE id = 3",
@@ -56,8 +68,14 @@ pub(crate) const IN_A_DATABASE: &[(&str, &str)] = &[
     ("ALTER TABLE app.derived NO INHERIT app.base", "table app.derived + table app.derived"),
     // What hangs on tables
     ("DROP INDEX app.parent_trgm", "index app.parent_trgm"),
-    ("DROP INDEX app.parent_label; CREATE INDEX parent_label ON app.parent (lower(label), price)", "comment index app.parent_label + index app.parent_label"),
-    ("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.parent_expr'::regclass", "index app.parent_expr"),
+    (
+        "DROP INDEX app.parent_label; CREATE INDEX parent_label ON app.parent (lower(label), price)",
+        "comment index app.parent_label + index app.parent_label",
+    ),
+    (
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.parent_expr'::regclass",
+        "index app.parent_expr",
+    ),
     ("ALTER TABLE app.child DROP CONSTRAINT child_parent_fkey", "constraint child_parent_fkey on app.child"),
     (
         "ALTER TABLE app.child DROP CONSTRAINT child_parent_fkey; ALTER TABLE app.child ADD CONSTRAINT child_parent_fkey \
@@ -76,26 +94,56 @@ pub(crate) const IN_A_DATABASE: &[(&str, &str)] = &[
     ("DROP RULE quiet ON app.twice", "rule quiet on app.twice"),
     ("DROP STATISTICS app.parent_stats", "statistics app.parent_stats"),
     // Views, functions, types
-    ("CREATE OR REPLACE VIEW app.sub AS SELECT s.a FROM (SELECT id + 2 AS a FROM app.parent) s WHERE s.a > 0", "view app.sub"),
-    ("CREATE OR REPLACE VIEW app.laterals AS SELECT p.id, l.c FROM app.parent p, LATERAL (SELECT count(*) AS c FROM app.child WHERE child.id = p.id) l", "view app.laterals"),
-    ("CREATE OR REPLACE VIEW app.same_name AS SELECT id AS part, part AS id FROM app.part", "view app.same_name"),
+    (
+        "CREATE OR REPLACE VIEW app.sub AS SELECT s.a FROM (SELECT id + 2 AS a FROM app.parent) s WHERE s.a > 0",
+        "view app.sub",
+    ),
+    (
+        "CREATE OR REPLACE VIEW app.laterals AS SELECT p.id, l.c FROM app.parent p, LATERAL (SELECT count(*) AS c FROM app.child WHERE child.id = p.id) l",
+        "view app.laterals",
+    ),
+    (
+        "CREATE OR REPLACE VIEW app.same_name AS SELECT id AS part, part AS id FROM app.part",
+        "view app.same_name",
+    ),
     ("ALTER VIEW app.two RESET (security_barrier)", "view app.two"),
-    ("CREATE OR REPLACE FUNCTION app.stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$", "function app.stamp()"),
+    (
+        "CREATE OR REPLACE FUNCTION app.stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$",
+        "function app.stamp()",
+    ),
     ("ALTER FUNCTION app.near(integer, integer) VOLATILE", "function app.near(integer, integer)"),
     ("GRANT EXECUTE ON FUNCTION app.rows_of() TO PUBLIC", "function app.rows_of(OUT n integer, OUT t text)"),
     ("ALTER TYPE app.mood ADD VALUE 'elated'", "enum app.mood"),
-    ("ALTER TYPE app.mood RENAME VALUE 'so-so' TO 'meh'; UPDATE app.everything SET id = DEFAULT WHERE false", "enum app.mood"),
+    (
+        "ALTER TYPE app.mood RENAME VALUE 'so-so' TO 'meh'; UPDATE app.everything SET id = DEFAULT WHERE false",
+        "enum app.mood",
+    ),
     ("ALTER DOMAIN app.positive DROP CONSTRAINT not_huge", "domain app.positive"),
     ("DROP CAST (varchar AS app.mood)", "cast character varying as app.mood"),
-    ("ALTER TEXT SEARCH CONFIGURATION app.finder ALTER MAPPING FOR word WITH english_stem", "text search configuration app.finder"),
+    (
+        "ALTER TEXT SEARCH CONFIGURATION app.finder ALTER MAPPING FOR word WITH english_stem",
+        "text search configuration app.finder",
+    ),
     // Everything else
     ("COMMENT ON TABLE app.child IS 'Uni'", "comment table app.child"),
     ("COMMENT ON COLUMN app.parent.price IS NULL", "comment table column app.parent.price"),
     ("REVOKE USAGE ON SCHEMA app FROM ks_reader", "schema app"),
-    ("GRANT CREATE ON SCHEMA public TO PUBLIC; REVOKE CREATE ON SCHEMA public FROM ks_owner", "schema public"),
-    ("ALTER DEFAULT PRIVILEGES FOR ROLE ks_owner IN SCHEMA app GRANT INSERT ON TABLES TO ks_reader", "default privileges for tables in app of ks_owner"),
-    ("REVOKE SELECT ON pg_stat_statements FROM ks_reader", "changed privileges table public.pg_stat_statements"),
-    ("GRANT EXECUTE ON FUNCTION pg_catalog.pg_sleep(double precision) TO PUBLIC", "changed privileges function pg_catalog.pg_sleep(double precision)"),
+    (
+        "GRANT CREATE ON SCHEMA public TO PUBLIC; REVOKE CREATE ON SCHEMA public FROM ks_owner",
+        "schema public",
+    ),
+    (
+        "ALTER DEFAULT PRIVILEGES FOR ROLE ks_owner IN SCHEMA app GRANT INSERT ON TABLES TO ks_reader",
+        "default privileges for tables in app of ks_owner",
+    ),
+    (
+        "REVOKE SELECT ON pg_stat_statements FROM ks_reader",
+        "changed privileges table public.pg_stat_statements",
+    ),
+    (
+        "GRANT EXECUTE ON FUNCTION pg_catalog.pg_sleep(double precision) TO PUBLIC",
+        "changed privileges function pg_catalog.pg_sleep(double precision)",
+    ),
     ("ALTER EVENT TRIGGER ks_ddl ENABLE", "event trigger ks_ddl"),
     ("ALTER PUBLICATION ks_some DROP TABLE app.floats", "publication ks_some"),
     ("ALTER SERVER elsewhere OPTIONS (SET host 'nowhere.example')", "foreign server elsewhere"),
@@ -111,9 +159,17 @@ pub(crate) const IN_THE_CLUSTER: &[(&str, &str, &str)] = &[
         "role ks_owner",
     ),
     ("ALTER ROLE ks_owner NOCREATEDB", "ALTER ROLE ks_owner CREATEDB", "role ks_owner"),
-    ("ALTER ROLE ks_owner SET statement_timeout = '91s'", "ALTER ROLE ks_owner SET statement_timeout = '90s'", "role ks_owner"),
+    (
+        "ALTER ROLE ks_owner SET statement_timeout = '91s'",
+        "ALTER ROLE ks_owner SET statement_timeout = '90s'",
+        "role ks_owner",
+    ),
     ("REVOKE ks_reader FROM ks_owner", "GRANT ks_reader TO ks_owner", "membership ks_owner in ks_reader"),
-    ("REVOKE pg_monitor FROM ks_reader", "GRANT pg_monitor TO ks_reader", "membership ks_reader in pg_monitor"),
+    (
+        "REVOKE pg_monitor FROM ks_reader",
+        "GRANT pg_monitor TO ks_reader",
+        "membership ks_reader in pg_monitor",
+    ),
     ("CREATE ROLE ks_new", "DROP ROLE ks_new", "role ks_new"),
     ("ALTER DATABASE sink SET work_mem = '6MB'", "ALTER DATABASE sink SET work_mem = '5MB'", "database"),
     ("ALTER DATABASE sink CONNECTION LIMIT 51", "ALTER DATABASE sink CONNECTION LIMIT 50", "database"),

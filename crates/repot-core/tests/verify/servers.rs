@@ -1,5 +1,7 @@
 //! Real servers in containers, gone when the test ends however it ends.
 
+#![allow(clippy::disallowed_methods, reason = "the servers of a test are nobody's children but the test's")]
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,8 +33,19 @@ impl Server {
         let image = format!("postgres:{major}");
         let mut server = Server { name, major, port: String::new() };
         run(docker(&[
-            "run", "-d", "--pull", "never", "--name", &server.name, "-e", "POSTGRES_HOST_AUTH_METHOD=trust", "-p", "127.0.0.1:0:5432",
-            &image, "-c", "fsync=off",
+            "run",
+            "-d",
+            "--pull",
+            "never",
+            "--name",
+            &server.name,
+            "-e",
+            "POSTGRES_HOST_AUTH_METHOD=trust",
+            "-p",
+            "127.0.0.1:0:5432",
+            &image,
+            "-c",
+            "fsync=off",
         ]));
         let ports = run(docker(&["port", &server.name, "5432/tcp"]));
         server.port = ports.lines().next().and_then(|l| l.rsplit(':').next()).expect("a port").to_owned();
@@ -48,6 +61,12 @@ impl Server {
     pub(crate) fn connector(&self, user: &str) -> UrlConnector {
         let url = format!("postgresql://{user}@127.0.0.1:{}/postgres?sslmode=disable", self.port);
         UrlConnector::parse(&url, None).expect("a good URL")
+    }
+
+    /// Writes a file inside the container.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let script = format!("cat > {path}");
+        feed(docker(&["exec", "-i", "-u", "root", &self.name, "sh", "-c", &script]), text.as_bytes());
     }
 
     /// A client program beside the server. The images of 12 and 16 hold no client programs; another's serve.
@@ -69,7 +88,8 @@ impl Server {
 
     /// As [`Server::psql`], with what it complained of as an error.
     pub(crate) fn attempt(&self, database: &str, script: &[u8]) -> Result<String, String> {
-        let args = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h", "127.0.0.1", "-d", database];
+        let args =
+            ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h", "127.0.0.1", "-d", database];
         let out = output(self.inside(&args), script)?;
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
@@ -97,9 +117,11 @@ impl Server {
         let globals = run(tool(&["pg_dumpall", "-h", "127.0.0.1", "-U", "postgres", "--globals-only"]));
         let globals: Vec<&str> = globals.lines().filter(|l| *l != "CREATE ROLE postgres;").collect();
         to.psql("postgres", globals.join("\n").as_bytes());
-        let dump = output(tool(&["pg_dump", "-h", "127.0.0.1", "-U", "postgres", "-Fc", "-d", database]), b"");
+        let dump =
+            output(tool(&["pg_dump", "-h", "127.0.0.1", "-U", "postgres", "-Fc", "-d", database]), b"");
         let dump = dump.unwrap_or_else(|e| panic!("{e}")).stdout;
-        let args = ["pg_restore", "-U", "postgres", "-h", "127.0.0.1", "-C", "--exit-on-error", "-d", "postgres"];
+        let args =
+            ["pg_restore", "-U", "postgres", "-h", "127.0.0.1", "-C", "--exit-on-error", "-d", "postgres"];
         feed(to.inside(&args), &dump);
     }
 }
@@ -120,8 +142,12 @@ fn feed(cmd: Command, input: &[u8]) -> String {
 }
 
 fn output(mut cmd: Command, input: &[u8]) -> Result<Output, String> {
-    let mut child =
-        cmd.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("docker is installed");
+    let mut child = cmd
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("docker is installed");
     let mut stdin = child.stdin.take().expect("piped");
     let input = input.to_vec();
     let feeder = std::thread::spawn(move || {
@@ -133,4 +159,11 @@ fn output(mut cmd: Command, input: &[u8]) -> Result<Output, String> {
         return Ok(out);
     }
     Err(format!("{cmd:?} ended with {}: {}", out.status, String::from_utf8_lossy(&out.stderr)))
+}
+
+/// What a gzip file holds.
+pub(crate) fn gunzip(path: &str) -> Vec<u8> {
+    let mut cmd = Command::new("gzip");
+    cmd.args(["-dc", path]);
+    output(cmd, b"").unwrap_or_else(|e| panic!("{path}: {e}")).stdout
 }

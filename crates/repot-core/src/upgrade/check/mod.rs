@@ -23,18 +23,23 @@ use crate::progress::{Event, Observer};
 use crate::upgrade::planner::{self, Method, Options};
 
 mod access;
+mod configuration;
 mod contents;
 mod database;
+mod fit;
 mod image;
+mod logins;
 mod provenance;
 mod render;
+mod replication;
 mod room;
 mod stack;
 mod target;
 mod words;
 
 pub use database::check_database;
-pub use image::{ImageFacts, check_image, examine};
+pub use fit::check_image;
+pub use image::{ImageFacts, examine};
 pub use provenance::value_sources;
 pub use render::render;
 pub use room::Room;
@@ -223,8 +228,13 @@ pub fn check(deployment: &Deployment, request: &Request, observer: &dyn Observer
     found.extend(stack::check(deployment, request)?);
 
     note("asking the database");
-    let (connector, problem) = reach(deployment, &host)?;
-    found.extend(problem);
+    let connector = match reach(deployment, &host)? {
+        Ok(connector) => Some(connector),
+        Err(finding) => {
+            found.push(finding);
+            None
+        }
+    };
     if let Some(connector) = &connector {
         match facts::gather(connector.as_ref()) {
             Ok(facts) => report.facts = Some(facts),
@@ -301,10 +311,13 @@ fn compose_files(
 }
 
 /// A way into the running server, or why there is none.
-fn reach(deployment: &Deployment, host: &dyn Host) -> Result<(Option<Box<dyn Connector>>, Option<Finding>)> {
+fn reach(
+    deployment: &Deployment,
+    host: &dyn Host,
+) -> Result<std::result::Result<Box<dyn Connector>, Finding>> {
     let db = &deployment.database;
     if !db.running {
-        return Ok((None, Some(stack::database_down(deployment))));
+        return Ok(Err(stack::database_down(deployment)));
     }
     let password = db.password.as_ref().map(|p| p.expose_secret().to_owned());
     let started = Instant::now();
@@ -317,13 +330,13 @@ fn reach(deployment: &Deployment, host: &dyn Host) -> Result<(Option<Box<dyn Con
             .service_connector(&db.superuser, password.as_deref(), &names[at])
             .and_then(|c| c.connect(&names[at]).map(|_| c));
         match attempt {
-            Ok(connector) => return Ok((Some(connector), None)),
+            Ok(connector) => return Ok(Ok(connector)),
             Err(e) if e.kind == Kind::Interrupted => return Err(e),
             Err(e) if e.code == "database-missing" && at + 1 < names.len() => at += 1,
             Err(e) if e.retryable && started.elapsed() < SERVER_PATIENCE => {
                 std::thread::sleep(Duration::from_millis(300));
             }
-            Err(e) => return Ok((None, Some(access::no_way_in(deployment, &e)))),
+            Err(e) => return Ok(Err(access::no_way_in(deployment, &e))),
         }
     }
 }
@@ -336,6 +349,6 @@ fn in_order(found: Vec<Finding>) -> Vec<Finding> {
             out.push(f);
         }
     }
-    out.sort_by(|a, b| b.severity.cmp(&a.severity));
+    out.sort_by_key(|f| std::cmp::Reverse(f.severity));
     out
 }

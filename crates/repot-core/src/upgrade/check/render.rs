@@ -67,7 +67,8 @@ fn header(out: &mut String, report: &CheckReport, deployment: &Deployment) {
         out.push_str("\nWhere the values come from\n");
         let width = report.sources.iter().map(|s| s.what.chars().count()).max().unwrap_or(0).min(24);
         for s in &report.sources {
-            out.push_str(&wrap(&format!("{:<width$}  {}  from {}", s.what, s.value, s.from), 2));
+            let body = wrap(&format!("{}  from {}", s.value, s.from), width + 4);
+            out.push_str(&format!("  {:<width$}  {}", s.what, body.trim_start()));
         }
     }
 }

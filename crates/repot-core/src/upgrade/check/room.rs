@@ -12,10 +12,14 @@ use crate::app::detect::Deployment;
 use crate::engine::postgres::facts::ClusterFacts;
 use crate::error::Result;
 use crate::host::Store;
+use crate::host::docker::Docker;
 use crate::progress::human_bytes;
 
 /// What a new, empty cluster and its write-ahead log take beside the data, in bytes.
 const CLUSTER_BYTES: u64 = 1_200_000_000;
+
+/// What a backup set takes beside the rows: definitions, manifest, in bytes.
+const SET_BYTES: u64 = 1_000_000;
 
 /// Space wanted and there, in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +53,7 @@ pub(super) fn check(
     let tables = facts.map_or(state.size_bytes, |f| f.databases.iter().map(|d| d.table_bytes).sum());
     let data = facts.map_or(state.size_bytes, ClusterFacts::size_bytes);
     let room = Room {
-        backup_bytes: tables / 2,
+        backup_bytes: tables / 2 + SET_BYTES,
         backup_free_bytes: free,
         data_bytes: if moves { data.saturating_add(CLUSTER_BYTES.min(data / 4 + 200_000_000)) } else { 0 },
         data_free_bytes: state.free_bytes,
@@ -61,13 +65,21 @@ pub(super) fn check(
 
 /// Whether the backup and the data share a filesystem.
 fn together(place: &Path, free: u64, deployment: &Deployment) -> bool {
-    if let Store::Bind(path) = &deployment.database.data.store
-        && let (Ok(a), Ok(b)) = (place.metadata(), Path::new(path).metadata())
-    {
-        return a.dev() == b.dev();
+    let path = match &deployment.database.data.store {
+        Store::Bind(path) => Some(path.clone()),
+        Store::Volume(name) => {
+            Docker.volume(name).ok().flatten().and_then(|v| v["Mountpoint"].as_str().map(str::to_owned))
+        }
+    };
+    // A volume's directory is closed to ordinary users, but the device of the part above that they can see is
+    // nearly always the same.
+    let device =
+        path.and_then(|p| Path::new(&p).ancestors().find_map(|a| a.metadata().ok()).map(|m| m.dev()));
+    if let (Some(a), Ok(b)) = (device, place.metadata()) {
+        return a == b.dev();
     }
-    // A volume's directory is closed to ordinary users, and may be on another machine: two filesystems with the
-    // same free space to within a hundredth are taken for one, which errs on the careful side.
+    // The data is on another machine, most likely. Two filesystems with the same free space to within a hundredth
+    // are taken for one, which errs on the careful side.
     let other = deployment.database.state.free_bytes;
     free.abs_diff(other) <= free.max(other) / 100
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::words::{old_image, shell, some};
+use super::words::{old_image, shell};
 use super::{Finding, Recommendation, Request, Target};
 use crate::app::detect::{Deployment, with_major};
 use crate::app::profile::{NEWEST_MAJOR, OLDEST_MAJOR, Profile, django_minimum};
@@ -435,24 +435,18 @@ fn recommend(
         return None;
     }
     let to = own.or_else(|| all.last().copied())?;
-    let mut reasons = Vec::new();
-    if own.is_some() {
-        reasons.push(format!("{} itself recommends {to}", profile.title));
-    } else {
-        let what = if present.known() || newest.is_some_and(Needs::known) {
-            "the newest that both accept"
-        } else {
-            "the newest that repot knows"
-        };
-        reasons.push(format!("{to} is {what}"));
-    }
+    let mut why = match (own.is_some(), present.known(), newest.is_some_and(Needs::known)) {
+        (true, _, _) => format!("{} itself recommends {to}", profile.title),
+        (false, true, true) => format!("{to} is the newest that both accept"),
+        (false, true, false) | (false, false, true) => format!("{to} is the newest that it accepts"),
+        (false, false, false) => format!("{to} is the newest that repot knows"),
+    };
     if present.known() {
-        reasons.push(format!("{} {}", present.who, present.words()));
+        why.push_str(&format!("; {} {}", present.who, present.words()));
     }
     if let Some(n) = newest.filter(|n| n.known() && **n != *present) {
-        reasons.push(format!("{}, the newest version repot knows, {}", n.who, n.words()));
+        why.push_str(&format!("; {}, the newest version repot knows, {}", n.who, n.words()));
     }
-    let mut why = capital(&some(&reasons, usize::MAX));
     why.push('.');
     Some(Recommendation { to, why })
 }
@@ -475,7 +469,7 @@ mod tests {
         let newest = Needs::of(&p, Some(&version("1.2.0")), None);
         let r = recommend(&p, 13, &present, Some(&newest)).expect("something");
         assert_eq!(r.to, 17);
-        insta::assert_snapshot!(r.why, @"InvenTree itself recommends 17, InvenTree 1.1.12 (Django 4.2.16) works with PostgreSQL 12 and later, InvenTree 1.2.0 (Django 5.2), the newest version repot knows, works with PostgreSQL 14 and later.");
+        insta::assert_snapshot!(r.why, @"InvenTree itself recommends 17; InvenTree 1.1.12 (Django 4.2.16) works with PostgreSQL 12 and later; InvenTree 1.2.0 (Django 5.2), the newest version repot knows, works with PostgreSQL 14 and later.");
         assert_eq!(recommend(&p, 17, &present, Some(&newest)), None, "what it recommends is there already");
     }
 

@@ -85,7 +85,9 @@ fn multiranges() -> String {
 /// Base types but the arrays that come with other types.
 fn bases() -> String {
     let function = |column: &str, label: &str| {
-        format!("CASE WHEN t.typisdefined AND t.{column} <> 0 THEN '{label}: ' || t.{column}::oid::regprocedure END")
+        format!(
+            "CASE WHEN t.typisdefined AND t.{column} <> 0 THEN '{label}: ' || t.{column}::oid::regprocedure END"
+        )
     };
     let functions = [
         ("typinput", "input"),
