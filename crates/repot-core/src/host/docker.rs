@@ -258,6 +258,19 @@ impl Docker {
             .retryable())
     }
 
+    /// What `docker inspect` says of these containers, asked at once; those that are gone are left out.
+    pub fn inspect_containers(&self, ids: &[String]) -> Result<Vec<Value>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let out = Cmd::new("docker").args(["container", "inspect"]).args(ids).timeout(ASK).output()?;
+        if !out.ok() && !out.stderr.to_lowercase().contains("no such container") {
+            return Err(Error::failed("docker", "cannot look at the containers")
+                .why(crate::exec::last_lines(&out.stderr, 3)));
+        }
+        parse(&out.stdout, "docker container inspect")
+    }
+
     /// `docker inspect` of a container, or `None` when there is none of that name or id.
     pub fn container(&self, name: &str) -> Result<Option<Value>> {
         let out = Cmd::new("docker").args(["container", "inspect", name]).timeout(ASK).output()?;

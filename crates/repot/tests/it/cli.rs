@@ -15,7 +15,9 @@ fn filters(s: &Stack) -> Vec<(String, &'static str)> {
         (r"\d+(\.\d+)? [kMGT]?B\b".to_owned(), "SIZE"),
         (r"(13\.\d+|17\.\d+) \(Debian[^)]*\)".to_owned(), "VERSION"),
         (r"PostgreSQL 13\.\d+".to_owned(), "PostgreSQL 13.x"),
-        (r"glibc 2\.\d+".to_owned(), "glibc 2.x"),
+        // Only where old and new image come from different Debian releases.
+        (r"  · The C library changes[^\n]*\n(      [^\n]*\n)+".to_owned(), ""),
+        (r"\(the\s+same\s+disk\)".to_owned(), "(the same disk)"),
         (r"\d+ rows".to_owned(), "N rows"),
         (r"by process \d+".to_owned(), "by process N"),
         (r" +SIZE  ".to_owned(), " SIZE  "),

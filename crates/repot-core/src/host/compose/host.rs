@@ -85,11 +85,7 @@ impl ComposeHost {
         if let Some(s) = filter {
             filters.push(format!("label=com.docker.compose.service={s}"));
         }
-        let mut all = Vec::new();
-        for id in self.docker.containers(&filters)? {
-            all.extend(self.docker.container(&id)?);
-        }
-        Ok(all)
+        self.docker.inspect_containers(&self.docker.containers(&filters)?)
     }
 
     fn database_container(&self) -> Result<String> {
