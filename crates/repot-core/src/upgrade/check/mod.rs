@@ -18,7 +18,7 @@ use crate::app::profile::{NEWEST_MAJOR, OLDEST_MAJOR};
 use crate::engine::postgres::facts::{self, ClusterFacts};
 use crate::engine::postgres::session::Connector;
 use crate::error::{Error, Kind, Result};
-use crate::host::Host;
+use crate::host::{Host, ServiceState};
 use crate::progress::{Event, Observer};
 use crate::upgrade::planner::{self, Method, Options};
 
@@ -317,7 +317,7 @@ fn reach(
 ) -> Result<std::result::Result<Box<dyn Connector>, Finding>> {
     let db = &deployment.database;
     if !db.running {
-        return Ok(Err(stack::database_down(deployment)));
+        return Ok(Err(stack::database_down(deployment, "")));
     }
     let password = db.password.as_ref().map(|p| p.expose_secret().to_owned());
     let started = Instant::now();
@@ -333,12 +333,25 @@ fn reach(
             Ok(connector) => return Ok(Ok(connector)),
             Err(e) if e.kind == Kind::Interrupted => return Err(e),
             Err(e) if e.code == "database-missing" && at + 1 < names.len() => at += 1,
+            // A server that fails to start is there for a moment each time; then Docker's word is no longer true.
+            Err(e) if e.code != "login-refused" && !stays_up(deployment, host)? => {
+                return Ok(Err(stack::database_down(deployment, &e.to_string())));
+            }
             Err(e) if e.retryable && started.elapsed() < SERVER_PATIENCE => {
                 std::thread::sleep(Duration::from_millis(300));
             }
             Err(e) => return Ok(Err(access::no_way_in(deployment, &e))),
         }
     }
+}
+
+/// Whether the database's container runs, and does so without being started again and again.
+fn stays_up(deployment: &Deployment, host: &dyn Host) -> Result<bool> {
+    let own = |s: &&ServiceState| s.service == deployment.database.service;
+    let before = deployment.services.iter().find(own).map_or(0, |s| s.restarts);
+    let now = host.services()?;
+    Ok(now.iter().find(own).is_some_and(|s| s.running && !s.restarting && s.restarts == before)
+        && !stack::cannot_open(deployment))
 }
 
 /// Blockers first, each finding once.
