@@ -131,6 +131,7 @@ impl Cmd {
         words.join(" ")
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the one place")]
     fn build(&self) -> Command {
         let mut cmd = Command::new(&self.program);
         cmd.args(&self.args).process_group(0);

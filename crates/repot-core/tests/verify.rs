@@ -14,6 +14,9 @@ use servers::Server;
 const ROLES: &str = include_str!("sql/roles.sql");
 const SINK: &str = include_str!("sql/kitchen-sink.sql");
 
+const SINCE_15: &str = include_str!("sql/since-15.sql");
+const SINCE_18: &str = include_str!("sql/since-18.sql");
+
 /// A server with the kitchen sink in a database of its own, with settings and privileges.
 fn sink(major: u32) -> Server {
     let server = Server::start(major);
@@ -76,8 +79,7 @@ fn the_kitchen_sink_is_the_same_between_other_majors() {
 #[test]
 fn inventree_is_the_same_after_13_to_later_majors() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/inventree-pg13.sql.gz");
-    let file = std::fs::File::open(path).expect("the sample is there");
-    let sql = std::process::Command::new("gzip").arg("-dc").stdin(file).output().expect("gzip runs").stdout;
+    let sql = servers::gunzip(path);
     let owners: std::collections::BTreeSet<String> = String::from_utf8_lossy(&sql)
         .lines()
         .filter_map(|l| Some(l.split_once(" OWNER TO ")?.1.trim_end_matches(';').to_owned()))
@@ -219,4 +221,95 @@ fn a_row_too_long_for_text_is_read_value_by_value() {
     let c = compare(&before, &server.fingerprint(&["postgres"]));
     assert_eq!(c.differences.len(), 1, "{}", c.summary(9));
     assert_eq!(c.differences[0].object, "table public.big");
+}
+
+#[test]
+fn what_only_newer_servers_have_is_the_same_too() {
+    for (from, to) in [(15, 17), (17, 18), (18, 18)] {
+        let (old, new) = (Server::start(from), Server::start(to));
+        old.psql("postgres", b"CREATE ROLE ks_reader; CREATE DATABASE newer");
+        old.psql("newer", SINCE_15.as_bytes());
+        if from >= 18 {
+            old.psql("newer", SINCE_18.as_bytes());
+        }
+        if from >= 17 {
+            old.psql("newer", b"GRANT MAINTAIN ON app.a TO ks_reader");
+        }
+        old.move_to(&new, "newer", from);
+        let before = old.fingerprint(&["newer"]);
+        assert_same(&before, &new.fingerprint(&["newer"]));
+        let mut changes = vec![
+            ("ALTER TABLE app.a ALTER v SET COMPRESSION pglz", "table app.a"),
+            ("ALTER VIEW app.v RESET (security_invoker)", "view app.v"),
+            (
+                "CREATE OR REPLACE FUNCTION app.body(a int) RETURNS int RETURN a + 2",
+                "function app.body(a integer)",
+            ),
+            ("ALTER PUBLICATION pub_some SET TABLE app.a (id, v) WHERE (id > 6)", "publication pub_some"),
+            (
+                "ALTER PUBLICATION pub_schema DROP TABLES IN SCHEMA other",
+                "published schema other in pub_schema",
+            ),
+            ("ALTER STATISTICS app.st SET STATISTICS 99", "statistics app.st"),
+            ("UPDATE app.a SET mr = '{[1,2),[5,7)}'", "table app.a"),
+        ];
+        if from >= 17 {
+            changes.push(("REVOKE MAINTAIN ON app.a FROM ks_reader", "maintain privilege app.a"));
+        }
+        if from >= 18 {
+            changes.push(("ALTER TABLE app.n RENAME CONSTRAINT named TO renamed", "not-null constraint"));
+            changes.push(("ALTER TABLE app.n ALTER CONSTRAINT f ENFORCED", "constraint f on app.n"));
+            changes.push(("ALTER TABLE app.n ALTER COLUMN v SET EXPRESSION AS (id * 3)", "table app.n"));
+        }
+        for (change, object) in changes {
+            new.psql("postgres", b"DROP DATABASE IF EXISTS copy; CREATE DATABASE copy TEMPLATE newer");
+            new.psql("copy", change.as_bytes());
+            let f = new.fingerprint(&["copy"]);
+            let (a, b) = (before.server_version_num, f.server_version_num);
+            let c = compare_databases((&before.databases["newer"], a), (&f.databases["copy"], b));
+            let named =
+                !c.differences.is_empty() && c.differences.iter().all(|d| d.object.starts_with(object));
+            assert!(named, "{a} {change}: {}", c.summary(9));
+        }
+    }
+}
+
+#[test]
+fn one_of_many_large_objects_is_found_by_its_last_digits() {
+    let server = Server::start(17);
+    server.psql(
+        "postgres",
+        b"SELECT lo_from_bytea(100000 + i, int4send(i)) FROM generate_series(1, 1500) AS i",
+    );
+    let before = server.fingerprint(&["postgres"]);
+    let found = &before.databases["postgres"].large_objects;
+    assert_eq!((found.count, found.bytes, found.parts.len()), (1500, 6000, 1000));
+    server.psql("postgres", b"SELECT lo_put(101042, 0, '\\x01')");
+    let c = compare(&before, &server.fingerprint(&["postgres"]));
+    let named: Vec<&str> = c.differences.iter().map(|d| d.object.as_str()).collect();
+    assert_eq!(named, ["large objects whose number ends in 042"]);
+}
+
+#[test]
+fn of_an_extension_only_the_configuration_counts() {
+    let server = Server::start(17);
+    let dir = "/usr/share/postgresql/17/extension";
+    server.write(
+        &format!("{dir}/ks_conf.control"),
+        "default_version = '1'\nrelocatable = false\nschema = public\n",
+    );
+    server.write(
+        &format!("{dir}/ks_conf--1.sql"),
+        "CREATE TABLE conf (id int, mine bool); INSERT INTO conf VALUES (1, false), (2, false);
+         SELECT pg_extension_config_dump('conf', 'WHERE mine');
+         CREATE TABLE internal (id int); CREATE FUNCTION inner_one() RETURNS int LANGUAGE sql AS 'SELECT 1';",
+    );
+    server.psql("postgres", b"CREATE EXTENSION ks_conf; INSERT INTO conf VALUES (3, true)");
+    let before = server.fingerprint(&["postgres"]);
+    assert!(before.databases["postgres"].notes.iter().any(|n| n.contains("public.internal")));
+    server.psql("postgres", b"UPDATE conf SET id = 9 WHERE id = 1; INSERT INTO internal VALUES (1)");
+    assert_same(&before, &server.fingerprint(&["postgres"]));
+    server.psql("postgres", b"UPDATE conf SET id = 4 WHERE id = 3");
+    let c = compare(&before, &server.fingerprint(&["postgres"]));
+    assert_eq!(c.differences.iter().map(|d| d.object.as_str()).collect::<Vec<_>>(), ["table public.conf"]);
 }

@@ -28,7 +28,8 @@ SELECT format('%I.%I', n.nspname, c.relname), \
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' ORDER BY 1";
 
-const DATABASES: &str = "SELECT datname FROM pg_database WHERE datallowconn AND datname NOT LIKE 'template%' ORDER BY 1";
+const DATABASES: &str =
+    "SELECT datname FROM pg_database WHERE datallowconn AND datname NOT LIKE 'template%' ORDER BY 1";
 
 impl Content {
     /// Looks at every database of the stack's server.
@@ -61,7 +62,10 @@ impl Content {
             for line in stack.psql(db, &sql).lines() {
                 let mut f = line.splitn(3, '|');
                 if let (Some(name), Some(rows), Some(sum)) = (f.next(), f.next(), f.next()) {
-                    answers.insert((db.to_owned(), name.to_owned()), (rows.parse().unwrap_or(0), sum.to_owned()));
+                    answers.insert(
+                        (db.to_owned(), name.to_owned()),
+                        (rows.parse().unwrap_or(0), sum.to_owned()),
+                    );
                 }
             }
         }
@@ -103,9 +107,18 @@ impl Content {
             let n = &now.tables[key];
             let same = if growing.iter().any(|g| key.1 == *g) { n.rows >= t.rows } else { t == n };
             if !same {
-                told.push(format!("{}: {}: {} rows, {} -> {} rows, {}", key.0, key.1, t.rows, t.answer, n.rows, n.answer));
+                told.push(format!(
+                    "{}: {}: {} rows, {} -> {} rows, {}",
+                    key.0, key.1, t.rows, t.answer, n.rows, n.answer
+                ));
             }
         }
-        assert!(told.is_empty(), "{what}: {} of {} tables differ\n{}", told.len(), self.tables.len(), told.join("\n"));
+        assert!(
+            told.is_empty(),
+            "{what}: {} of {} tables differ\n{}",
+            told.len(),
+            self.tables.len(),
+            told.join("\n")
+        );
     }
 }

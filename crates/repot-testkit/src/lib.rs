@@ -5,6 +5,8 @@
 //! directory); no wait is without an end; what a test leaves behind when it is killed goes when the next test
 //! starts. A missing daemon or image fails the test: a test that skips itself proves nothing.
 
+#![allow(clippy::disallowed_methods, reason = "tests start the real tools and read the real environment")]
+
 mod command;
 mod content;
 mod mounts;

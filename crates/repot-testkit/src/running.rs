@@ -52,7 +52,9 @@ impl Running {
         let pid = self.pid();
         wait_for("repot stops at its failpoint", || {
             if !self.at_work() {
-                let (Some(child), Some(streams)) = (self.child.take(), self.streams.take()) else { return None };
+                let (Some(child), Some(streams)) = (self.child.take(), self.streams.take()) else {
+                    return None;
+                };
                 let ran = finish(child, streams, self.command.clone(), LIMIT);
                 panic!("it ended before it reached its failpoint\n{ran}");
             }

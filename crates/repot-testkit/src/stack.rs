@@ -100,9 +100,11 @@ impl Stack {
             let image = s["image"].as_str().unwrap_or_default();
             images.push(image.to_owned());
             // A client may run from the server's image: the server is what keeps data.
-            let keeps_data = s["volumes"].as_array().into_iter().flatten().any(|m| {
-                m["target"].as_str().is_some_and(|t| t.starts_with("/var/lib/postgresql"))
-            });
+            let keeps_data = s["volumes"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|m| m["target"].as_str().is_some_and(|t| t.starts_with("/var/lib/postgresql")));
             if keeps_data && self.db.is_empty() {
                 self.db = service.clone();
             }
@@ -163,7 +165,8 @@ impl Stack {
         c.current_dir(&self.dir);
         for (name, _) in std::env::vars() {
             // The environment beats `.env`: nothing of the caller's may get in.
-            let ours = ["COMPOSE_", "POSTGRES_", "PG", "INVENTREE_", "NAUTOBOT_", "ENTE_", "REPOT_", "FAILPOINTS"];
+            let ours =
+                ["COMPOSE_", "POSTGRES_", "PG", "INVENTREE_", "NAUTOBOT_", "ENTE_", "REPOT_", "FAILPOINTS"];
             if ours.iter().any(|p| name.starts_with(p)) {
                 c.env_remove(name);
             }
@@ -180,10 +183,24 @@ impl Stack {
     /// Starts everything and waits until it is well.
     #[track_caller]
     pub fn up(&self) {
-        let ran = self.compose(&["up", "-d", "--wait", "--wait-timeout", "300", "--quiet-pull"]);
+        // Not `--wait`: this Compose takes a service whose health check is turned off for a failed one.
+        let ran = self.compose(&["up", "-d", "--quiet-pull"]);
         if !ran.status.success() {
             let logs = self.compose(&["logs", "--tail", "40"]);
             panic!("the stack does not start\n{ran}\n{logs}");
+        }
+        let deadline = std::time::Instant::now() + crate::LIMIT;
+        loop {
+            let all = self.containers();
+            let well = |c: &Container| c.state == "running" && matches!(c.health.as_str(), "healthy" | "");
+            if all.iter().all(well) {
+                break;
+            }
+            if std::time::Instant::now() > deadline {
+                let logs = self.compose(&["logs", "--tail", "40"]);
+                panic!("the stack does not get well\n{all:#?}\n{logs}");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(300));
         }
         self.wait_database();
     }
@@ -210,6 +227,16 @@ impl Stack {
     #[track_caller]
     pub fn repot_failing(&self, args: &[&str], failpoints: &str) -> Ran {
         self.repot_env(args, &[("FAILPOINTS", failpoints)])
+    }
+    /// repot with exactly these arguments: no -C.
+    #[track_caller]
+    pub fn repot_plain(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
+        run(self.clean(&self.repot).current_dir("/").args(args).envs(env.iter().copied()), None)
+    }
+    /// repot in another directory.
+    #[track_caller]
+    pub fn repot_in(&self, dir: &Path, args: &[&str]) -> Ran {
+        run(self.clean(&self.repot).current_dir(dir).args(args), None)
     }
     /// Starts repot and leaves it at work.
     #[must_use]
@@ -262,7 +289,10 @@ impl Stack {
             let (user, id) = (format!("PGUSER={}", self.user), self.db_container());
             let args = ["exec", "-i", "-e", "PGHOST=127.0.0.1", "-e", &user, "-e", "PGDATABASE"];
             let mut c = Command::new("docker");
-            return run(c.args(args).arg(id).arg("psql").args(psql).env("PGDATABASE", db), Some(sql.as_bytes()));
+            return run(
+                c.args(args).arg(id).arg("psql").args(psql).env("PGDATABASE", db),
+                Some(sql.as_bytes()),
+            );
         }
         let network = format!("--network=container:{}", self.db_container());
         let user = format!("PGUSER={}", self.user);
@@ -279,9 +309,19 @@ impl Stack {
     /// Logs in over the network of the project, with a password, as the application does.
     #[track_caller]
     pub fn login(&self, user: &str, password: &str, db: &str, sql: &str) -> Ran {
-        let networks = docker(["inspect", "-f", "{{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{end}}", &self.db_container()]);
+        let networks = docker([
+            "inspect",
+            "-f",
+            "{{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{end}}",
+            &self.db_container(),
+        ]);
         let network = format!("--network={}", networks.stdout.split_whitespace().next().unwrap_or_default());
-        let env = [format!("PGHOST={}", self.db), format!("PGUSER={user}"), format!("PGPASSWORD={password}"), format!("PGDATABASE={db}")];
+        let env = [
+            format!("PGHOST={}", self.db),
+            format!("PGUSER={user}"),
+            format!("PGPASSWORD={password}"),
+            format!("PGDATABASE={db}"),
+        ];
         let mut c = Command::new("docker");
         c.args(["run", "--rm", "-i", &network]);
         for e in &env {
@@ -293,7 +333,9 @@ impl Stack {
     #[must_use]
     #[track_caller]
     pub fn major(&self) -> u32 {
-        self.psql("postgres", "SELECT current_setting('server_version_num')::int / 10000").parse().unwrap_or(0)
+        self.psql("postgres", "SELECT current_setting('server_version_num')::int / 10000")
+            .parse()
+            .unwrap_or(0)
     }
 
     /// Runs a program in a service's running container.
@@ -360,7 +402,8 @@ impl Stack {
     pub fn volumes(&self) -> Vec<String> {
         let out = docker(["volume", "ls", "-q", "--filter", &format!("name=^{}_", self.project)]).ok();
         let prefix = format!("{}_", self.project);
-        let mut all: Vec<String> = out.stdout.lines().filter_map(|l| l.strip_prefix(&prefix)).map(str::to_owned).collect();
+        let mut all: Vec<String> =
+            out.stdout.lines().filter_map(|l| l.strip_prefix(&prefix)).map(str::to_owned).collect();
         all.sort();
         all
     }

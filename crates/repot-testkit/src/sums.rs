@@ -102,7 +102,12 @@ impl Sums {
                 ));
             }
         }
-        panic!("{what}: {} of {} files differ\n{}", told.len(), self.lines.len(), told[..told.len().min(20)].join("\n"));
+        panic!(
+            "{what}: {} of {} files differ\n{}",
+            told.len(),
+            self.lines.len(),
+            told[..told.len().min(20)].join("\n")
+        );
     }
 }
 

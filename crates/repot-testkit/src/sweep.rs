@@ -52,7 +52,13 @@ pub(crate) fn remove_project(project: &str) {
     runs.sort();
     runs.dedup();
     for run in runs.iter().filter(|r| !r.is_empty() && *r != "check") {
-        containers.extend(output(&["ps", "-aq", "--no-trunc", "--filter", &format!("label=repot.run={run}")]));
+        containers.extend(output(&[
+            "ps",
+            "-aq",
+            "--no-trunc",
+            "--filter",
+            &format!("label=repot.run={run}"),
+        ]));
     }
     containers.sort();
     containers.dedup();
@@ -82,8 +88,11 @@ fn runs_of(dirs: &[PathBuf]) -> Vec<String> {
 /// Unmounts what is mounted below a directory, and removes the directory, whoever owns its files.
 pub(crate) fn remove_dir(dir: &Path) {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let below: Vec<&str> =
-        mounts.lines().filter_map(|l| l.split(' ').nth(1)).filter(|m| Path::new(m).starts_with(dir)).collect();
+    let below: Vec<&str> = mounts
+        .lines()
+        .filter_map(|l| l.split(' ').nth(1))
+        .filter(|m| Path::new(m).starts_with(dir))
+        .collect();
     for m in below.iter().rev() {
         let _ = Command::new("umount").args(["-l", m]).output();
     }
@@ -95,7 +104,18 @@ pub(crate) fn remove_dir(dir: &Path) {
         // Files of other users: a container may what an ordinary user may not.
         let mount = format!("{}:/at", parent.display());
         let name = format!("/at/{}", name.to_string_lossy());
-        quiet(&["run", "--rm", "--network=none", "--user=0:0", "--entrypoint=rm", "-v", &mount, "postgres:13", "-rf", &name]);
+        quiet(&[
+            "run",
+            "--rm",
+            "--network=none",
+            "--user=0:0",
+            "--entrypoint=rm",
+            "-v",
+            &mount,
+            "postgres:13",
+            "-rf",
+            &name,
+        ]);
     }
 }
 

@@ -38,6 +38,7 @@ pub struct Setting {
 }
 
 /// Reads the surroundings of `dir`.
+#[allow(clippy::disallowed_methods, reason = "the binary reads the environment, once, here")]
 pub fn setting(dir: &Path) -> Result<Setting> {
     let env: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))

@@ -1,5 +1,10 @@
 //! The command: arguments in, words out.
 
+#![allow(
+    unreachable_pub,
+    reason = "a binary has no public items; `pub` says what a module offers its siblings"
+)]
+
 mod cli;
 mod commands;
 mod config;

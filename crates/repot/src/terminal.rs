@@ -137,11 +137,9 @@ impl Observer for Progress {
                     b.set_message(what);
                 } else if state.last_line.is_none_or(|t| t.elapsed() > LINE_EVERY) {
                     state.last_line = Some(Instant::now());
-                    let share = if total_bytes > 0 {
-                        format!(" {} %", done_bytes.min(total_bytes) * 100 / total_bytes)
-                    } else {
-                        String::new()
-                    };
+                    let share = (done_bytes.min(total_bytes) * 100)
+                        .checked_div(total_bytes)
+                        .map_or_else(String::new, |percent| format!(" {percent} %"));
                     self.line(&format!("{} {what}{share}", state.head));
                 }
             }

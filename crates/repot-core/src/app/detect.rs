@@ -359,7 +359,9 @@ fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Servic
         user: service.user.clone().unwrap_or_default(),
         shm_size_bytes: service.shm_size_bytes,
     };
-    let running = own.is_some_and(|s| s.running && !s.restarting);
+    // In a restart loop there are moments in which the container runs; a server of another major never does.
+    let can_run = container_major.is_none_or(|c| state.major.is_none_or(|m| c == m));
+    let running = can_run && own.is_some_and(|s| s.running && !s.restarting);
     let application_version = application_version(docker, &project, &profile)?;
     Ok(Deployment {
         project: project.at.clone(),

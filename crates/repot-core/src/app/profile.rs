@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 
 /// The newest PostgreSQL major that this repot knows (its settings, its image layout).
 pub const NEWEST_MAJOR: u32 = 18;
-/// The oldest source that is supported: hashtextextended, which the fingerprint uses, came with 11.
-pub const OLDEST_MAJOR: u32 = 11;
+/// The oldest source that is supported: 12 changed how floats are printed, so older text forms cannot be compared.
+pub const OLDEST_MAJOR: u32 = 12;
 
 /// The least PostgreSQL major for each Django release, from `minimum_database_version` in its
 /// `db/backends/postgresql/features.py`.

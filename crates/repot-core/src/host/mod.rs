@@ -269,6 +269,15 @@ pub trait Host: Send + Sync {
         args: &[String],
         env: &[(String, String)],
     ) -> Result<Cmd>;
+    /// As [`Host::client`], but of that server's own version.
+    fn own_client(
+        &self,
+        role: Role,
+        superuser: &str,
+        program: &str,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> Result<Cmd>;
     /// Sessions with the application's database service as it runs now.
     fn service_connector(
         &self,

@@ -131,14 +131,21 @@ impl Run {
     pub fn step(&self, step: Step) -> Option<&StepRecord> {
         self.steps.iter().find(|s| s.step == step)
     }
-    /// Whether the application may have written to the new data: since when.
+    /// Since when anything but repot may have written to the new data: the application's update command, or the
+    /// application itself.
     #[must_use]
     pub fn writers_since(&self) -> Option<&str> {
+        self.begun(|s| s.lets_writers_in())
+    }
+    /// Since when the application's users may have written to the new data.
+    #[must_use]
+    pub fn users_since(&self) -> Option<&str> {
+        self.begun(|s| s == Step::StartApplication)
+    }
+    fn begun(&self, which: impl Fn(Step) -> bool) -> Option<&str> {
         self.steps
             .iter()
-            .filter(|s| {
-                s.step.lets_writers_in() && s.state != StepState::Pending && s.state != StepState::Undone
-            })
+            .filter(|s| which(s.step) && s.state != StepState::Pending && s.state != StepState::Undone)
             .find_map(|s| s.started_at.as_deref())
     }
 }
@@ -157,6 +164,8 @@ pub trait Catalog: Send {
     fn intend(&mut self, id: &str, step: Step) -> Result<u32>;
     /// Writes a step's result.
     fn record(&mut self, id: &str, step: Step, seconds: f64, result: &Value) -> Result<()>;
+    /// Forgets that a step was done: what it made was lost, and it has to be done again.
+    fn reopen(&mut self, id: &str, step: Step) -> Result<()>;
     /// Writes the intent to undo a step.
     fn intend_undo(&mut self, id: &str, step: Step) -> Result<()>;
     /// Writes that a step is undone.

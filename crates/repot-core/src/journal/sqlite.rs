@@ -201,6 +201,13 @@ impl Catalog for SqliteCatalog {
         )
     }
 
+    fn reopen(&mut self, id: &str, step: Step) -> Result<()> {
+        self.change(
+            "UPDATE step SET state = 'pending', attempts = 0, finished_at = NULL WHERE run = ? AND step = ?",
+            &[&id, &step.name()],
+        )
+    }
+
     fn intend_undo(&mut self, id: &str, step: Step) -> Result<()> {
         self.change("UPDATE step SET state = 'undoing' WHERE run = ? AND step = ?", &[&id, &step.name()])
     }

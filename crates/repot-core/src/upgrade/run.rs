@@ -10,6 +10,7 @@ use super::files::{RunFiles, make_private_dir};
 use super::plan::{Plan, Step};
 use super::steps::{self, Context};
 use crate::error::{Error, Kind, Result};
+use crate::host::{ClusterState, Role};
 use crate::interrupt;
 use crate::journal::catalog::{Catalog, Run, RunState, StepState};
 use crate::journal::lock::{self, Lock};
@@ -120,9 +121,36 @@ impl Workspace {
                 if run.steps.iter().any(|s| matches!(s.state, StepState::Undoing | StepState::Undone)) {
                     return self.go_back(id, observer);
                 }
+                self.reopen_lost_load(&run, observer)?;
                 self.go_on(id, observer)
             }
         }
+    }
+
+    /// The new server loads without flushing to disk. If it is gone without having been stopped by us (a power
+    /// cut, a daemon that was restarted), what it had loaded and what was compared counts for nothing.
+    fn reopen_lost_load(&mut self, run: &Run, observer: &dyn Observer) -> Result<()> {
+        let state = |s: Step| run.step(s).map_or(StepState::Pending, |r| r.state);
+        let Some(d) = &run.plan.destination else { return Ok(()) };
+        if state(Step::StartNewServer) != StepState::Done || state(Step::StopNewServer) == StepState::Done {
+            return Ok(());
+        }
+        let host = run.plan.host();
+        if host.server_running(Role::New)? {
+            return Ok(());
+        }
+        let stopping = state(Step::StopNewServer) == StepState::Running;
+        if stopping && host.data_state(&d.image, &d.data)?.cluster == Some(ClusterState::ShutDown) {
+            return Ok(());
+        }
+        observer
+            .event(Event::Note("the new server was lost on the way: its data is loaded again".to_owned()));
+        for record in &run.steps {
+            if (Step::StartNewServer..=Step::StopNewServer).contains(&record.step) {
+                self.catalog.reopen(&run.id, record.step)?;
+            }
+        }
+        Ok(())
     }
 
     fn go_on(&mut self, id: &str, observer: &dyn Observer) -> Result<Run> {
@@ -196,7 +224,7 @@ impl Workspace {
 
     /// How a rollback of this run stands: since when, and how much, the application has written to the new data.
     pub fn new_writes(&self, run: &Run) -> Result<Option<NewWrites>> {
-        let Some(since) = run.writers_since() else { return Ok(None) };
+        let Some(since) = run.users_since() else { return Ok(None) };
         if run.state == RunState::RollingBack {
             return Ok(None);
         }
@@ -211,7 +239,7 @@ impl Workspace {
             keep_new: false,
         };
         let rows = steps::rows_written_since(&cx);
-        if rows == Some(0) && run.plan.app_move.is_none() {
+        if rows == Some(0) {
             return Ok(None);
         }
         Ok(Some(NewWrites { since: since.to_owned(), rows }))

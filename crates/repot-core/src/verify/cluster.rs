@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use super::fingerprint::{DatabaseFingerprint, SchemaObject};
 use super::schema::{grants, sorted};
 
+/// How a role's line about its password begins.
+pub(super) const PASSWORD: &str = "password: ";
+
 /// Roles but the system's own. Of a password only a BLAKE3 of its stored form is kept, and not even that form is
 /// written down anywhere on the way.
 pub(super) fn roles(session: &Session, into: &mut Vec<SchemaObject>) -> Result<()> {
@@ -32,7 +35,11 @@ pub(super) fn roles(session: &Session, into: &mut Vec<SchemaObject>) -> Result<(
         let name = values.next().flatten().unwrap_or_default();
         let mut definition = values.next().flatten().unwrap_or_default();
         if let Some(stored) = values.next().flatten() {
-            definition.push_str("\npassword: blake3 ");
+            let form = if stored.starts_with("SCRAM-SHA-256$") { "scram-sha-256" } else { "md5" };
+            definition.push('\n');
+            definition.push_str(PASSWORD);
+            definition.push_str(form);
+            definition.push_str(", blake3 ");
             definition.push_str(&super::fingerprint::digest(&stored));
         }
         into.push(SchemaObject::new("role", name, &definition));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::cluster::PASSWORD;
 use super::fingerprint::{
     ClusterFingerprint, DatabaseFingerprint, LargeObjects, SchemaObject, SequenceFingerprint,
     TableFingerprint,
@@ -15,7 +16,10 @@ const SHOWN_CHARS: usize = 300;
 /// One thing that is not the same.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Difference {
-    /// Stable name of the kind of difference: `content`, `rows`, `missing`, `extra`, `definition`, `sequence` ...
+    /// Stable name of the kind of difference: `missing`, `extra` (on one side only), `definition`, `property` (of a
+    /// database or an extension), `password` (nothing but a role's), `rows`, `content`, `materialized-content` (a
+    /// restore computes a materialized view anew, so one that was stale differs), `sequence`, `large-objects`,
+    /// `not-compared`.
     pub code: String,
     /// The database; empty for what belongs to the whole server.
     pub database: String,
@@ -211,10 +215,7 @@ impl Comparer {
 
     /// Compares objects by kind and name; returns those that are on one side only.
     fn objects(&mut self, old: &[SchemaObject], new: &[SchemaObject]) -> BTreeSet<String> {
-        fn by_name<'a>(
-            all: &'a [SchemaObject],
-            older: u32,
-        ) -> BTreeMap<(&'a str, &'a str), &'a SchemaObject> {
+        fn by_name(all: &[SchemaObject], older: u32) -> BTreeMap<(&str, &str), &SchemaObject> {
             all.iter()
                 .filter(|o| compared_from(&o.kind) <= older)
                 .map(|o| ((o.kind.as_str(), o.name.as_str()), o))
@@ -228,6 +229,20 @@ impl Comparer {
                 (Some(x), Some(y)) if x.digest == y.digest => {}
                 (Some(x), Some(y)) => {
                     let (old, new) = unlike(&x.definition, &y.definition);
+                    let password = |t: &str| t.starts_with(PASSWORD) && t.lines().count() == 1;
+                    if kind == "role" && password(&old) && password(&new) {
+                        self.add(
+                            "password",
+                            &format!("role {name}"),
+                            Some(old),
+                            Some(new),
+                            "has another password",
+                        );
+                        continue;
+                    }
+                    if self.is_new_default(name, x, y) {
+                        continue;
+                    }
                     self.add(
                         "definition",
                         &format!("{kind} {name}"),
@@ -255,6 +270,28 @@ impl Comparer {
             }
         }
         gone
+    }
+
+    /// From 15 nobody but its owner may create in `public`, and its owner is the database's. `template1` and
+    /// `postgres` come with the server, so where the old ones had the old default, the new default is no loss.
+    fn is_new_default(&mut self, name: &str, old: &SchemaObject, new: &SchemaObject) -> bool {
+        let own = |o: &SchemaObject| -> Vec<String> {
+            o.definition.lines().filter(|l| l.starts_with("grant: PUBLIC ")).map(str::to_owned).collect()
+        };
+        let default = old.kind == "schema"
+            && name == "public"
+            && ["template1", "postgres"].contains(&self.database.as_str())
+            && own(old) == ["grant: PUBLIC CREATE,USAGE"]
+            && own(new) == ["grant: PUBLIC USAGE"]
+            && old.definition.replace("PUBLIC CREATE,USAGE", "PUBLIC USAGE") == new.definition;
+        if default {
+            let note = format!(
+                "{}: only the owner may create in schema public, as is the default from 15",
+                self.database
+            );
+            self.out.notes.push(note);
+        }
+        default
     }
 
     fn tables(&mut self, old: &[TableFingerprint], new: &[TableFingerprint], gone: &BTreeSet<String>) {
@@ -406,4 +443,48 @@ fn quoted(schema: &str, name: &str) -> String {
         if plain { s.to_owned() } else { format!("\"{}\"", s.replace('"', "\"\"")) }
     };
     format!("{}.{}", part(schema), part(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(schema: &[(&str, &str, &str)]) -> DatabaseFingerprint {
+        let schema = schema.iter().map(|(k, n, d)| SchemaObject::new(*k, *n, d)).collect();
+        DatabaseFingerprint { schema, ..DatabaseFingerprint::default() }
+    }
+
+    #[test]
+    fn an_invalid_index_may_stay_behind() {
+        let old = with(&[("index", "s.i", "CREATE INDEX i ON s.t USING btree (a)\ninvalid")]);
+        let c = compare_databases((&old, 130_000), (&with(&[]), 170_000));
+        assert!(c.same() && c.notes.iter().any(|n| n.contains("s.i is invalid")), "{c:?}");
+        let c = compare_databases((&with(&[]), 130_000), (&old, 170_000));
+        assert_eq!(c.differences[0].code, "extra");
+    }
+
+    #[test]
+    fn what_an_old_version_cannot_know_is_compared_from_the_next_on() {
+        let new = with(&[("maintain privilege", "s.t", "grant: a MAINTAIN")]);
+        assert!(compare_databases((&with(&[]), 160_000), (&new, 170_000)).same());
+        assert!(!compare_databases((&with(&[]), 170_000), (&new, 180_000)).same());
+    }
+
+    #[test]
+    fn the_lines_that_differ_are_shown() {
+        let old = with(&[("table", "s.t", "owner: a\ncolumn x integer\ncolumn y text")]);
+        let new = with(&[("table", "s.t", "owner: a\ncolumn x bigint\ncolumn y text")]);
+        let c = compare_databases((&old, 1), (&new, 1));
+        let message = "table s.t: is defined differently (old: column x integer; new: column x bigint)";
+        assert_eq!(c.differences[0].message, message);
+        let swapped = with(&[("table", "s.t", "owner: a\ncolumn y text\ncolumn x integer")]);
+        assert!(!compare_databases((&old, 1), (&swapped, 1)).same());
+    }
+
+    #[test]
+    fn one_locale_has_two_spellings() {
+        let d = |name: &str| DatabaseFingerprint { collate: name.into(), ..DatabaseFingerprint::default() };
+        assert!(compare_databases((&d("en_US.utf8"), 1), (&d("en_US.UTF-8"), 1)).same());
+        assert!(!compare_databases((&d("en_US.utf8"), 1), (&d("C.UTF-8"), 1)).same());
+    }
 }

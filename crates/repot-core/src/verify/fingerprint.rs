@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// The number of the format below; a reader refuses a higher one.
 pub const FORMAT: u32 = 1;
 
@@ -31,6 +33,19 @@ pub struct ClusterFingerprint {
     pub databases: BTreeMap<String, DatabaseFingerprint>,
     /// What was left out, in words.
     pub notes: Vec<String>,
+}
+
+impl ClusterFingerprint {
+    /// Refuses a fingerprint that a later repot wrote in a form this one does not know.
+    pub fn check_format(&self) -> Result<()> {
+        if self.format <= FORMAT {
+            return Ok(());
+        }
+        let what = format!("the fingerprint of {} has format {}", self.taken_at, self.format);
+        Err(Error::refused("fingerprint-format", what)
+            .why(format!("this repot knows formats up to {FORMAT}"))
+            .help("use the version of repot that wrote it, or a later one"))
+    }
 }
 
 /// One database.

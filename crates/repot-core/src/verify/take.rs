@@ -10,8 +10,7 @@ use crate::interrupt;
 
 use super::content::{self, Table};
 use super::fingerprint::{
-    ClusterFingerprint, DatabaseFingerprint, Extension, FORMAT, SchemaObject, SequenceFingerprint,
-    TableFingerprint,
+    ClusterFingerprint, DatabaseFingerprint, Extension, FORMAT, SequenceFingerprint, TableFingerprint,
 };
 use super::schema;
 
@@ -414,7 +413,7 @@ fn tables(session: &Session, notes: &mut Vec<String>) -> Result<Vec<Table>> {
                 "SELECT attname FROM pg_attribute WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped \
                  ORDER BY attname COLLATE \"C\""
             ))?;
-            Some(list.into_iter().map(|r| texts::<1>(r)).map(|[n]| n).collect())
+            Some(list.into_iter().map(texts::<1>).map(|[n]| n).collect())
         } else {
             None
         };
@@ -472,13 +471,4 @@ fn sequences(session: &Session) -> Result<Vec<SequenceFingerprint>> {
         }
     }
     Ok(found)
-}
-
-/// For tests and callers that need one object by name.
-impl ClusterFingerprint {
-    /// The object of `kind` and `name` in a database.
-    #[must_use]
-    pub fn object(&self, database: &str, kind: &str, name: &str) -> Option<&SchemaObject> {
-        self.databases.get(database)?.schema.iter().find(|o| o.kind == kind && o.name == name)
-    }
 }

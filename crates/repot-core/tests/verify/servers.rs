@@ -1,5 +1,7 @@
 //! Real servers in containers, gone when the test ends however it ends.
 
+#![allow(clippy::disallowed_methods, reason = "the servers of a test are nobody's children but the test's")]
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -59,6 +61,12 @@ impl Server {
     pub(crate) fn connector(&self, user: &str) -> UrlConnector {
         let url = format!("postgresql://{user}@127.0.0.1:{}/postgres?sslmode=disable", self.port);
         UrlConnector::parse(&url, None).expect("a good URL")
+    }
+
+    /// Writes a file inside the container.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let script = format!("cat > {path}");
+        feed(docker(&["exec", "-i", "-u", "root", &self.name, "sh", "-c", &script]), text.as_bytes());
     }
 
     /// A client program beside the server. The images of 12 and 16 hold no client programs; another's serve.
@@ -151,4 +159,11 @@ fn output(mut cmd: Command, input: &[u8]) -> Result<Output, String> {
         return Ok(out);
     }
     Err(format!("{cmd:?} ended with {}: {}", out.status, String::from_utf8_lossy(&out.stderr)))
+}
+
+/// What a gzip file holds.
+pub(crate) fn gunzip(path: &str) -> Vec<u8> {
+    let mut cmd = Command::new("gzip");
+    cmd.args(["-dc", path]);
+    output(cmd, b"").unwrap_or_else(|e| panic!("{path}: {e}")).stdout
 }

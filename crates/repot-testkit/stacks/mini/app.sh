@@ -14,6 +14,6 @@ case $1 in
 			wait $!
 		done
 		;;
-	health) test -z "$MINI_BROKEN" && test -e /tmp/well ;;
+	health) test "$MINI_VERSION" != "$MINI_BROKEN" && test -e /tmp/well ;;
 	update) sql "ALTER TABLE item ADD COLUMN IF NOT EXISTS lifecycle text NOT NULL DEFAULT 'active'" && echo updated ;;
 esac

@@ -11,6 +11,7 @@ use crate::terminal::{out, out_json, say};
 /// How many differences are printed; `--json` has them all.
 const SHOWN: usize = 50;
 
+#[allow(clippy::disallowed_methods, reason = "the binary reads the environment")]
 pub fn run(args: &CompareArgs) -> Result<()> {
     let password = |names: &[&str]| names.iter().find_map(|n| std::env::var(n).ok()).map(Into::into);
     let source = UrlConnector::parse(&args.source, password(&["PGPASSWORD"]).as_ref())?;

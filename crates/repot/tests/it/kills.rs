@@ -77,7 +77,8 @@ fn old_data(s: &Stack) -> Sums {
 #[track_caller]
 fn old_data_aside(s: &Stack) -> Sums {
     let Ok(entries) = std::fs::read_dir(s.dir().join("data")) else { return s.sums_of_volume("data") };
-    let names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let names: Vec<String> =
+        entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     let aside: Vec<&String> = names.iter().filter(|n| n.ends_with("-pg13")).collect();
     assert_eq!(aside.len(), 1, "one directory should be set aside: {names:?}");
     s.sums_of_dir(&format!("data/{}", aside[0]))
@@ -86,7 +87,10 @@ fn old_data_aside(s: &Stack) -> Sums {
 /// A dump of the schema, without what pg_dump makes up anew each time.
 fn schema(s: &Stack) -> String {
     let out = s.exec("db", &["pg_dump", "-U", "boss", "--schema-only", "app"]).ok().stdout;
-    out.lines().filter(|l| !l.starts_with("\\restrict") && !l.starts_with("\\unrestrict")).collect::<Vec<_>>().join("\n")
+    out.lines()
+        .filter(|l| !l.starts_with("\\restrict") && !l.starts_with("\\unrestrict"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Fails the test unless the upgrade is done, and nothing is there that should not be.
@@ -103,7 +107,9 @@ fn assert_upgraded(s: &Stack, before: &Before) {
     let expected: Vec<_> = before
         .services
         .iter()
-        .map(|(n, i, r)| (n.clone(), i.replace("postgres:13", "postgres:17").replace("mini:1", "mini:2"), r.clone()))
+        .map(|(n, i, r)| {
+            (n.clone(), i.replace("postgres:13", "postgres:17").replace("mini:1", "mini:2"), r.clone())
+        })
         .collect();
     assert_eq!(now, expected);
     let beats = || s.psql("app", "SELECT count(*) FROM beat WHERE version = 2").parse::<u64>().unwrap();
@@ -157,18 +163,29 @@ fn killed_and_rolled_back(steps: &[Step], bind: bool) {
         eprintln!("killed at {point}, then rolled back");
         let _ = s.repot_failing(&UPGRADE, &kill_at(&point)).was_killed();
         let begun = |wanted: Step| *step > wanted || (*step == wanted && *place != "before-intent");
-        let at_rest = *step > Step::StopOldServer || (*step == Step::StopOldServer && *place != "before-intent");
-        let sums = match (at_rest, *step > Step::SetAside || (*step == Step::SetAside && *place != "before-intent")) {
-            (false, _) => None,
-            (true, false) => Some(old_data(&s)),
-            (true, true) => Some(old_data_aside(&s)),
-        };
-        let writers = begun(Step::MigrateApplication);
+        let at_rest =
+            *step > Step::StopOldServer || (*step == Step::StopOldServer && *place != "before-intent");
+        let sums =
+            match (at_rest, *step > Step::SetAside || (*step == Step::SetAside && *place != "before-intent"))
+            {
+                (false, _) => None,
+                (true, false) => Some(old_data(&s)),
+                (true, true) => Some(old_data_aside(&s)),
+            };
+        // What an update command made of the new data is kept, too; but only users' work stands in the way.
+        let kept = begun(Step::MigrateApplication);
+        let writers = begun(Step::StartApplication);
         if writers {
+            let rows =
+                || s.psql("app", "SELECT count(*) FROM beat WHERE version = 2").parse::<u64>().unwrap();
+            repot_testkit::wait_for("the application writes to the new server", || {
+                (rows() > 0).then_some(())
+            });
             let refused = s.repot(&["rollback", "--yes"]).exits(3);
             let _ = refused.says(&["--discard-new-writes"]);
         }
-        let args: &[&str] = if writers { &["rollback", "--yes", "--discard-new-writes"] } else { &["rollback", "--yes"] };
+        let args: &[&str] =
+            if writers { &["rollback", "--yes", "--discard-new-writes"] } else { &["rollback", "--yes"] };
         if let Some(sums) = sums {
             // Just before the services are started again, the data must be what it was at rest.
             let mut rollback =
@@ -182,14 +199,15 @@ fn killed_and_rolled_back(steps: &[Step], bind: bool) {
         }
         assert_eq!(s.state(), "rolled-back", "{point}");
         before.assert_again(&s, &point);
-        if writers {
+        if kept {
             let shown = s.repot(&["cleanup", "--dry-run"]).ok();
             let _ = shown.prints(&["data of PostgreSQL 17 that a rollback set aside"]);
             let _ = s.repot(&["cleanup", "--yes"]).ok();
         }
         assert_eq!(s.volumes(), before.volumes, "{point}");
         if bind {
-            let names: Vec<_> = std::fs::read_dir(s.dir().join("data")).unwrap().flatten().map(|e| e.file_name()).collect();
+            let names: Vec<_> =
+                std::fs::read_dir(s.dir().join("data")).unwrap().flatten().map(|e| e.file_name()).collect();
             assert_eq!(names, ["pg"], "{point}");
         }
     }
@@ -223,7 +241,10 @@ fn killed_once_writers_are_let_in_and_rolled_back_it_is_as_before() {
 
 #[test]
 fn killed_while_a_bind_mount_is_set_aside_and_rolled_back_it_is_as_before() {
-    killed_and_rolled_back(&[Step::SetAside, Step::StartNewServer, Step::StopNewServer, Step::CheckHealth], true);
+    killed_and_rolled_back(
+        &[Step::SetAside, Step::StartNewServer, Step::StopNewServer, Step::CheckHealth],
+        true,
+    );
 }
 
 /// Kills the rollback itself at each of its boundaries, in a chain.
@@ -259,7 +280,10 @@ fn rollback_killed_everywhere(bind: bool, upgrade_killed_at: Option<&str>) {
     before.assert_again(&s, "after the rollback");
     if upgrade_killed_at.is_none() {
         // What the application wrote to the new server is kept until cleanup.
-        let _ = s.repot(&["cleanup", "--dry-run"]).ok().prints(&["data of PostgreSQL 17 that a rollback set aside"]);
+        let _ = s
+            .repot(&["cleanup", "--dry-run"])
+            .ok()
+            .prints(&["data of PostgreSQL 17 that a rollback set aside"]);
         let _ = s.repot(&["cleanup", "--yes"]).ok();
     }
     assert_eq!(s.volumes(), before.volumes);

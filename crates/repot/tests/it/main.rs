@@ -1,8 +1,14 @@
 //! repot against real servers. Build with `--features repot/failpoints`; images come from `scripts/setup.sh`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "tests start the real tools and read the real environment")]
+#![allow(
+    clippy::assertions_on_constants,
+    reason = "whether the feature is on is a constant, and must be told"
+)]
 
 use repot_testkit::Stack;
 
+mod faults;
 mod kills;
 mod scenarios;
 

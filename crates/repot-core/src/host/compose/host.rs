@@ -164,6 +164,28 @@ impl ComposeHost {
         Ok(name)
     }
 
+    /// A client program in a relay, talking to the server beside it.
+    fn client_in(
+        relay: &str,
+        superuser: &str,
+        program: &str,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> Cmd {
+        let mut all = vec![
+            ("PGHOST".to_owned(), "127.0.0.1".to_owned()),
+            ("PGUSER".to_owned(), superuser.to_owned()),
+            ("PGDATABASE".to_owned(), "postgres".to_owned()),
+        ];
+        all.extend(env.iter().cloned());
+        let mut c = Cmd::new("docker").args(["exec", "-i"]);
+        for (k, v) in &all {
+            // The value travels in the environment of the docker command, not in its arguments.
+            c = c.args(["-e", k]).env(k, v);
+        }
+        c.arg(relay).arg(program).args(args)
+    }
+
     /// A relay beside the service's container, removed when the connector is.
     fn service_relay(&self) -> Result<Guard> {
         let container = self.database_container()?;
@@ -559,6 +581,7 @@ impl Host for ComposeHost {
     fn stop_server(&self, role: Role) -> Result<()> {
         let name = self.server_name(role);
         self.docker.remove_container(&format!("{name}-relay"))?;
+        self.docker.remove_container(&format!("{name}-own"))?;
         let Some(c) = self.docker.container(&name)? else { return Ok(()) };
         if c["State"]["Running"] == true {
             self.docker.stop(&name, SERVER_STOP_S)?;
@@ -586,18 +609,21 @@ impl Host for ComposeHost {
         env: &[(String, String)],
     ) -> Result<Cmd> {
         let relay = self.own_relay(role)?;
-        let mut all = vec![
-            ("PGHOST".to_owned(), "127.0.0.1".to_owned()),
-            ("PGUSER".to_owned(), superuser.to_owned()),
-            ("PGDATABASE".to_owned(), "postgres".to_owned()),
-        ];
-        all.extend(env.iter().cloned());
-        let mut c = Cmd::new("docker").args(["exec", "-i"]);
-        for (k, v) in &all {
-            // The value travels in the environment of the docker command, not in its arguments.
-            c = c.args(["-e", k]).env(k, v);
-        }
-        Ok(c.arg(relay).arg(program).args(args))
+        Ok(Self::client_in(&relay, superuser, program, args, env))
+    }
+
+    fn own_client(
+        &self,
+        role: Role,
+        superuser: &str,
+        program: &str,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> Result<Cmd> {
+        let server = self.server_name(role);
+        let relay = format!("{server}-own");
+        self.relay(&relay, &server, None, "infinity")?;
+        Ok(Self::client_in(&relay, superuser, program, args, env))
     }
 
     fn service_connector(

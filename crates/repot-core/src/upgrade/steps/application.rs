@@ -10,6 +10,7 @@ use crate::engine::postgres::session::Connector;
 use crate::error::{Error, Kind, Result};
 use crate::host::{Role, ServiceState};
 use crate::interrupt;
+use crate::upgrade::plan::Step;
 
 pub(super) fn images_are_present(cx: &Context) -> Result<Option<Value>> {
     for image in &cx.plan().images {
@@ -137,7 +138,12 @@ pub(crate) fn rows_written(connector: &dyn Connector) -> Result<u64> {
 
 /// How many rows were written to the new server since the run let writers in; `None` when it cannot be told.
 pub(crate) fn rows_written_since(cx: &Context) -> Option<u64> {
-    let before = cx.result(crate::upgrade::plan::Step::StartDatabase)["rows_written"].as_u64()?;
+    // What the update command wrote is not the users' work.
+    let counted = |s: Step| cx.result(s)["rows_written"].as_u64();
+    let before = match cx.plan().app_move {
+        Some(_) => counted(Step::MigrateApplication),
+        None => counted(Step::StartDatabase),
+    }?;
     let logins = logins(cx).ok()?;
     let connector = cx
         .host
@@ -167,11 +173,18 @@ pub(super) fn check_login(cx: &Context) -> Result<Value> {
 
 pub(super) fn migrate(cx: &Context) -> Result<Value> {
     let Some(app) = &cx.plan().app_move else { return Ok(json!({})) };
-    let (Some(service), false) = (&app.service, app.command.is_empty()) else {
-        return Ok(json!({ "note": "the application updates its own schema when it starts" }));
+    let result = match (&app.service, app.command.is_empty()) {
+        (Some(service), false) => {
+            cx.host.run_in_service(service, &app.command, &app.environment, cx.observer)?;
+            json!({ "command": app.command.join(" ") })
+        }
+        _ => json!({ "note": "the application updates its own schema when it starts" }),
     };
-    cx.host.run_in_service(service, &app.command, &app.environment, cx.observer)?;
-    Ok(json!({ "command": app.command.join(" ") }))
+    let connector = wait_for_service(cx)?;
+    let written = rows_written(connector.as_ref()).map_or(Value::Null, |n| json!(n));
+    let mut result = result;
+    result["rows_written"] = written;
+    Ok(result)
 }
 
 pub(super) fn start(cx: &Context) -> Result<Value> {

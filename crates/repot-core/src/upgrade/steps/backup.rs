@@ -74,6 +74,9 @@ fn file_name(index: usize, database: &str) -> String {
 pub(super) fn back_up(cx: &Context) -> Result<Value> {
     let dir = set_dir(cx)?;
     let facts = cx.facts()?;
+    if !cx.host.server_running(Role::Old)? {
+        super::server::fence(cx)?;
+    }
     let set = SetWriter::create(&dir).map_err(store_error)?;
     let connector = cx.host.server_connector(Role::Old, &facts.superuser);
     let dumped = AtomicU64::new(0);
@@ -158,6 +161,7 @@ fn dump_all(
     )?);
     for (i, db) in facts.databases.iter().filter(|d| d.allows_connections).enumerate() {
         let name = file_name(i, &db.name);
+        let own = needs_own_client(cx, facts, &db.name)?;
         let entry = dump_one(
             cx,
             set,
@@ -167,13 +171,12 @@ fn dump_all(
             &mut |sink| {
                 let run = |compress: &str, sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send)| {
                     let args = ["--format=custom", compress, "--no-password", "--verbose"].map(str::to_owned);
-                    let cmd = cx.host.client(
-                        Role::Old,
-                        &facts.superuser,
-                        "pg_dump",
-                        &args,
-                        &[("PGDATABASE".to_owned(), db.name.clone())],
-                    )?;
+                    let env = [("PGDATABASE".to_owned(), db.name.clone())];
+                    let cmd = if own {
+                        cx.host.own_client(Role::Old, &facts.superuser, "pg_dump", &args, &env)?
+                    } else {
+                        cx.host.client(Role::Old, &facts.superuser, "pg_dump", &args, &env)?
+                    };
                     checked(&cmd, sink)
                 };
                 match run("--compress=zstd:1", sink) {
@@ -197,6 +200,37 @@ fn dump_all(
         }
     }
     Ok(files)
+}
+
+/// Where recent minor versions (seen in 15.20 and 17.12) put a number of their own on every column. Their own
+/// pg_dump leaves it out; that of a newer major with an older release date (seen in 18.6) writes it down, and no
+/// such server takes it.
+const SERVER_OPTION: &str = "pg_attver=";
+
+/// Whether a database must be dumped by the old server's own pg_dump, because the newer one's would write down what
+/// the new server refuses.
+fn needs_own_client(cx: &Context, facts: &ClusterFacts, database: &str) -> Result<bool> {
+    let session = cx.host.server_connector(Role::Old, &facts.superuser).connect(database)?;
+    let marked = session.scalar(&format!(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute a, pg_catalog.unnest(a.attoptions) o WHERE o LIKE '{}%')",
+        SERVER_OPTION.replace('_', "\\_")
+    ))?;
+    if marked != "t" {
+        return Ok(false);
+    }
+    let args = ["--schema-only", "--no-password"].map(str::to_owned);
+    let env = [("PGDATABASE".to_owned(), database.to_owned())];
+    let cmd = cx.host.client(Role::Old, &facts.superuser, "pg_dump", &args, &env)?;
+    let wanted = format!("SET ({SERVER_OPTION}").into_bytes();
+    let (mut found, mut tail) = (false, Vec::new());
+    checked(&cmd, &mut |chunk| {
+        tail.extend_from_slice(chunk);
+        found |= tail.windows(wanted.len()).any(|w| w == wanted);
+        // The words may lie across two chunks.
+        tail.drain(..tail.len().saturating_sub(wanted.len()));
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn checked(cmd: &crate::exec::Cmd, sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send)) -> Result<()> {

@@ -21,7 +21,7 @@ mod server;
 pub(crate) use application::rows_written_since;
 
 /// What a step works with.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The run, with the results of the steps so far.
     pub run: &'a Run,
     /// Where the application runs.
@@ -60,7 +60,7 @@ impl Context<'_> {
 }
 
 /// Whether the step is done already, though its result was not written; with that result.
-pub fn probe(step: Step, cx: &Context) -> Result<Option<Value>> {
+pub(super) fn probe(step: Step, cx: &Context) -> Result<Option<Value>> {
     match step {
         Step::FetchImages => application::images_are_present(cx),
         Step::StopApplication => application::is_stopped(cx),
@@ -86,7 +86,7 @@ pub fn probe(step: Step, cx: &Context) -> Result<Option<Value>> {
 }
 
 /// Does the step.
-pub fn apply(step: Step, cx: &Context) -> Result<Value> {
+pub(super) fn apply(step: Step, cx: &Context) -> Result<Value> {
     match step {
         Step::FetchImages => application::fetch_images(cx),
         Step::StopApplication => application::stop(cx),
@@ -111,7 +111,7 @@ pub fn apply(step: Step, cx: &Context) -> Result<Value> {
 }
 
 /// Whether taking the step back does anything; what does not is not shown.
-pub fn has_undo(step: Step) -> bool {
+pub(super) fn has_undo(step: Step) -> bool {
     matches!(
         step,
         Step::StopApplication
@@ -127,7 +127,7 @@ pub fn has_undo(step: Step) -> bool {
 }
 
 /// Takes the step back.
-pub fn undo(step: Step, cx: &Context) -> Result<()> {
+pub(super) fn undo(step: Step, cx: &Context) -> Result<()> {
     match step {
         Step::StopApplication => application::start_as_it_was(cx),
         Step::FenceDatabase => cx.host.stop_server(crate::host::Role::Old),

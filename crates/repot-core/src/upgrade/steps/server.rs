@@ -62,7 +62,14 @@ pub(super) fn old_is_shut_down(cx: &Context) -> Result<Option<Value>> {
 pub(super) fn stop_old(cx: &Context) -> Result<Value> {
     cx.host.stop_server(Role::Old)?;
     let data = &cx.plan().source.data;
-    let state = cx.host.data_state(cx.plan().helper_image(), data)?;
+    let mut state = cx.host.data_state(cx.plan().helper_image(), data)?;
+    if state.cluster != Some(ClusterState::ShutDown) {
+        // The server died before it was asked to stop (a power cut, a daemon that was restarted): let it
+        // recover, then stop it in good order.
+        fence(cx)?;
+        cx.host.stop_server(Role::Old)?;
+        state = cx.host.data_state(cx.plan().helper_image(), data)?;
+    }
     match state.cluster {
         Some(ClusterState::ShutDown) => Ok(json!({ "state": "shut down", "size_bytes": state.size_bytes })),
         other => Err(Error::failed(

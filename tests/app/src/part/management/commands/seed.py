@@ -175,9 +175,13 @@ class Command(BaseCommand):
         Part.tags.through.objects.bulk_create(tagged)
         SupplierPart.objects.bulk_create(supplied)
         stock = StockItem.objects.bulk_create(stock)
-        for child, parent in zip(stock[1::2], stock[::2]):
-            child.parent_id = parent.id
-        StockItem.objects.bulk_update(stock[1::2], ["parent"])
+        first, children = {}, []
+        for item in stock:
+            if item.part_id in first:
+                item.parent_id = first[item.part_id]
+                children.append(item)
+            first.setdefault(item.part_id, item.id)
+        StockItem.objects.bulk_update(children, ["parent"])
         Entry.objects.bulk_create(entries)
         self.files(numbers, parts)
 
