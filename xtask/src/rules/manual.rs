@@ -79,7 +79,8 @@ fn profiles(files: &[File]) -> Vec<Complaint> {
 }
 
 fn has_word(text: &str, word: &str) -> bool {
-    let edge = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric());
+    // A stack may have a number: generic13.
+    let edge = |c: Option<char>| !c.is_some_and(char::is_alphabetic);
     text.match_indices(word)
         .any(|(i, _)| edge(text[..i].chars().next_back()) && edge(text[i + word.len()..].chars().next()))
 }
