@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::Cmd;
 use crate::host::{Role, ServerSpec};
 use crate::upgrade::plan::Step;
-use crate::verify::{TakeOptions, compare_databases, take};
+use crate::verify::{ClusterFingerprint, TakeOptions, compare_databases, take};
 
 /// Databases that every cluster has from the start.
 const GIVEN: [&str; 2] = ["postgres", "template1"];
@@ -137,7 +137,8 @@ fn create_database(
             s
         });
     cx.progress(format!("database {name}"), 0, 0);
-    psql(cx, role, "postgres", sql.into_bytes())
+    // Not through `postgres`: it may be the very one that is being made.
+    psql(cx, role, "template1", sql.into_bytes())
 }
 
 /// Runs a pg_restore that needs only the head of the archive, and returns what it prints.
@@ -250,7 +251,11 @@ pub(super) fn undo_migration(cx: &Context) -> Result<()> {
         let name = entry.database.as_deref().unwrap_or_default();
         let Some(want) = wanted.databases.get(name) else { continue };
         let only = TakeOptions { jobs: 2, databases: Some(vec![name.to_owned()]), ..TakeOptions::default() };
-        let now = take(connector.as_ref(), &only, &|_| {})?;
+        let now = match take(connector.as_ref(), &only, &|_| {}) {
+            // An earlier attempt was cut off between the renaming and the restore.
+            Err(e) if e.code == "database-missing" => ClusterFingerprint::default(),
+            other => other?,
+        };
         if now.databases.get(name).is_some_and(|d| {
             compare_databases((want, wanted.server_version_num), (d, now.server_version_num)).same()
         }) {
