@@ -188,6 +188,8 @@ impl ComposeHost {
         let mut all = vec![
             ("PGHOST".to_owned(), "127.0.0.1".to_owned()),
             ("PGUSER".to_owned(), superuser.to_owned()),
+            // A database or role may be set to read only; repot loads it all the same.
+            ("PGOPTIONS".to_owned(), "-c default_transaction_read_only=off".to_owned()),
             ("PGDATABASE".to_owned(), "postgres".to_owned()),
         ];
         all.extend(env.iter().cloned());

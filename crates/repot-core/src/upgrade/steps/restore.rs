@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::Cmd;
 use crate::host::{Role, ServerSpec};
 use crate::upgrade::plan::Step;
-use crate::verify::{ClusterFingerprint, TakeOptions, compare_databases, take};
+use crate::verify::{TakeOptions, compare_databases, take};
 
 /// Databases that every cluster has from the start.
 const GIVEN: [&str; 2] = ["postgres", "template1"];
@@ -251,20 +251,23 @@ pub(super) fn undo_migration(cx: &Context) -> Result<()> {
         let name = entry.database.as_deref().unwrap_or_default();
         let Some(want) = wanted.databases.get(name) else { continue };
         let only = TakeOptions { jobs: 2, databases: Some(vec![name.to_owned()]), ..TakeOptions::default() };
-        let now = match take(connector.as_ref(), &only, &|_| {}) {
+        let is_as_it_was = match take(connector.as_ref(), &only, &|_| {}) {
             // An earlier attempt was cut off between the renaming and the restore.
-            Err(e) if e.code == "database-missing" => ClusterFingerprint::default(),
-            other => other?,
+            Err(e) if e.code == "database-missing" => false,
+            other => {
+                let now = other?;
+                let version = now.server_version_num;
+                let same = |d| compare_databases((want, wanted.server_version_num), (d, version)).same();
+                now.databases.get(name).is_some_and(same)
+            }
         };
-        if now.databases.get(name).is_some_and(|d| {
-            compare_databases((want, wanted.server_version_num), (d, now.server_version_num)).same()
-        }) {
+        if is_as_it_was {
             continue;
         }
         let aside =
             format!("{}_repot_{}", name.chars().take(30).collect::<String>(), plan.run.replace('-', "_"));
         {
-            let home = connector.connect(if name == "postgres" { "template1" } else { "postgres" })?;
+            let home = connector.connect("template1")?;
             let moved =
                 home.query(&format!("SELECT 1 FROM pg_database WHERE datname = {}", literal(&aside)))?;
             if moved.is_empty() {

@@ -35,9 +35,7 @@ pub(super) fn fence(cx: &Context) -> Result<Value> {
     if let Some(d) = &plan.destination {
         let deployment = detect_again(&plan.project, &plan.profile, &plan.service)?;
         let mut findings = check_database(&deployment, &facts, connector.as_ref(), d.major)?;
-        if plan.source.facts.is_none() {
-            findings.extend(check_image(&deployment, &facts, &d.image, d.major)?);
-        }
+        findings.extend(check_image(&deployment, &facts, &d.image, d.major)?);
         let blockers: Vec<String> = findings
             .iter()
             .filter(|f| f.severity == Severity::Blocker)
@@ -142,6 +140,7 @@ fn loading_settings(facts: &ClusterFacts, major: u32) -> Vec<(String, String)> {
         ("max_parallel_workers_per_gather", "2"),
         ("statement_timeout", "0"),
         ("lock_timeout", "0"),
+        ("default_transaction_read_only", "off"),
     ]
     .map(|(k, v)| (k.to_owned(), v.to_owned()))
     .to_vec();
