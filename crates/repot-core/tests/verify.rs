@@ -246,7 +246,10 @@ fn what_only_newer_servers_have_is_the_same_too() {
                 "function app.body(a integer)",
             ),
             ("ALTER PUBLICATION pub_some SET TABLE app.a (id, v) WHERE (id > 6)", "publication pub_some"),
-            ("ALTER PUBLICATION pub_schema DROP TABLES IN SCHEMA other", "published schema other in pub_schema"),
+            (
+                "ALTER PUBLICATION pub_schema DROP TABLES IN SCHEMA other",
+                "published schema other in pub_schema",
+            ),
             ("ALTER STATISTICS app.st SET STATISTICS 99", "statistics app.st"),
             ("UPDATE app.a SET mr = '{[1,2),[5,7)}'", "table app.a"),
         ];
