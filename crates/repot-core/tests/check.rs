@@ -24,6 +24,7 @@ const COMPOSE: &str = r#"name: @PROJECT
 services:
   db:
     image: postgres:13
+    restart: always
     @COMMAND
     environment:
       POSTGRES_USER: admin
@@ -281,20 +282,38 @@ fn a_sound_stack_may_go_and_each_fault_outside_the_server_is_named() {
     stack.edit("POSTGRES_USER: nobody", "POSTGRES_USER: admin");
 
     // Two servers on one directory.
-    stack.edit("    image: postgres:13\n    shm_size", "    image: postgres:13\n    scale: 2\n    shm_size");
+    stack.edit("    image: postgres:13\n    restart", "    image: postgres:13\n    scale: 2\n    restart");
     has(&stack.check(Some(17)), "replicas", Blocker, "db");
     stack.edit("    scale: 2\n", "");
 
     // The Compose file says another version than the data.
-    stack.edit("image: postgres:13\n    shm_size", "image: postgres:17\n    shm_size");
+    stack.edit("image: postgres:13\n    restart", "image: postgres:17\n    restart");
     let report = stack.check(Some(17));
     has(&report, "tag-bumped", Warning, "postgres:13");
-    assert!(!report.blocked(), "{:#?}", report.findings);
-    stack.edit("image: postgres:17\n    shm_size", "image: postgres:12\n    shm_size");
+    assert!(!report.blocked() && report.facts.is_some(), "{:#?}", report.findings);
+    // Now the mistake comes true: the server ends and is started again, for ever.
+    stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_secs(1));
+        let report = stack.check(Some(17));
+        has(&report, "tag-bumped", Warning, "postgres:13");
+        has(&report, "database-down", Warning, "postgres:13");
+        assert!(!report.blocked(), "{:#?}", report.findings);
+    }
+    stack.edit("image: postgres:17\n    restart", "image: postgres:12\n    restart");
     has(&stack.check(Some(17)), "compose-older-than-data", Blocker, "postgres:13");
-    stack.edit("image: postgres:12\n    shm_size", "image: postgres:13\n    shm_size");
+    stack.edit("image: postgres:12\n    restart", "image: postgres:13\n    restart");
 
-    // The server is down.
+    // It fails to start for another reason.
+    stack.edit("shm_size: 64m", "command: postgres -c nonsense=1");
+    stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
+    std::thread::sleep(Duration::from_secs(3));
+    has(&stack.check(Some(17)), "database-crashing", Blocker, "docker compose logs");
+    stack.edit("command: postgres -c nonsense=1", "shm_size: 64m");
+    stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
+    stack.wait();
+
+    // It is down.
     stack.docker(&["compose", "stop", "-t", "60", "db"]);
     let report = stack.check(Some(17));
     has(&report, "database-down", Warning, "stopped");

@@ -80,6 +80,24 @@ pub struct DatabaseFacts {
     pub table_bytes: u64,
     /// How many large objects.
     pub large_objects: u64,
+    /// How many objects somebody made in it (or an extension did), as against those that initdb makes.
+    pub user_objects: u64,
+    /// Collations in use, or made by somebody.
+    pub collations: Vec<CollationFacts>,
+    /// Libraries of C functions that belong to no extension, as written (`$libdir/…`).
+    pub libraries: Vec<String>,
+}
+
+/// One collation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CollationFacts {
+    /// Name.
+    pub name: String,
+    /// `libc`, `icu` or `builtin`.
+    pub provider: String,
+    /// The operating system's locale that it needs, for libc.
+    pub locale: String,
 }
 
 /// One setting of a configuration file.
@@ -160,15 +178,18 @@ pub fn gather(connector: &dyn Connector) -> Result<ClusterFacts> {
         facts.encoding = e;
     }
     facts.databases = databases(&session, version_num, "d.datname <> 'template0'")?;
-    drop(session);
     for database in &mut facts.databases {
         if !database.allows_connections || database.connection_limit == -2 {
             // Nobody can look inside; its whole size is the only bound there is.
             database.table_bytes = database.size_bytes;
             continue;
         }
-        let session = connector.connect(&database.name)?;
-        let objects = inside(&session, database)?;
+        // A session costs a process on the server's side and one on ours: the first serves again.
+        let objects = if database.name == connector.home_database() {
+            inside(&session, database)?
+        } else {
+            inside(&connector.connect(&database.name)?, database)?
+        };
         facts.most_objects = facts.most_objects.max(objects);
     }
     Ok(facts)
@@ -222,12 +243,7 @@ fn databases(session: &Session, version_num: u32, which: &str) -> Result<Vec<Dat
         encoding: text(r, 4),
         collate: text(r, 5),
         ctype: text(r, 6),
-        locale_provider: match text(r, 7).as_str() {
-            "i" => "icu",
-            "b" => "builtin",
-            _ => "libc",
-        }
-        .to_owned(),
+        locale_provider: provider_name(&text(r, 7)).to_owned(),
         icu_locale: r.get(8).cloned().flatten(),
         connection_limit: text(r, 9).parse().unwrap_or(-1),
         ..DatabaseFacts::default()
@@ -252,7 +268,40 @@ fn inside(session: &Session, database: &mut DatabaseFacts) -> Result<u64> {
     let value = |i: usize| row.first().map(|r| number(&text(r, i))).unwrap_or_default();
     database.table_bytes = value(0);
     database.large_objects = value(1);
+    database.user_objects = number(&session.scalar(USER_OBJECTS)?);
+    for r in session.query(COLLATIONS)? {
+        let (name, provider, locale) = (text(&r, 0), text(&r, 1), text(&r, 2));
+        // One that came with the cluster is called by name in a dump, and its name is the locale's.
+        let locale = if text(&r, 3) == "t" { locale } else { name.clone() };
+        let provider = provider_name(&provider).to_owned();
+        database.collations.push(CollationFacts { name, provider, locale });
+    }
+    database.libraries = session.query(LIBRARIES)?.iter().map(|r| text(r, 0)).collect();
     Ok(value(1) + value(2))
+}
+
+const USER_OBJECTS: &str = "SELECT (SELECT count(*) FROM pg_class WHERE oid >= 16384) + (SELECT count(*) FROM pg_proc WHERE oid >= 16384) \
+    + (SELECT count(*) FROM pg_type WHERE oid >= 16384) + (SELECT count(*) FROM pg_operator WHERE oid >= 16384) \
+    + (SELECT count(*) FROM pg_conversion WHERE oid >= 16384) + (SELECT count(*) FROM pg_foreign_server) \
+    + (SELECT count(*) FROM pg_event_trigger) + (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_seclabel) \
+    + (SELECT count(*) FROM pg_extension WHERE oid >= 16384)";
+
+const COLLATIONS: &str = "SELECT DISTINCT c.collname, c.collprovider, coalesce(c.collcollate, ''), c.oid >= 16384 FROM pg_collation c \
+    WHERE c.collname NOT IN ('default', 'C', 'POSIX', 'ucs_basic', 'unicode', 'pg_c_utf8', 'pg_unicode_fast') AND (c.oid >= 16384 OR c.oid IN ( \
+    SELECT a.attcollation FROM pg_attribute a WHERE a.attrelid >= 16384 \
+    UNION SELECT unnest(i.indcollation::oid[]) FROM pg_index i WHERE i.indrelid >= 16384 \
+    UNION SELECT t.typcollation FROM pg_type t WHERE t.oid >= 16384)) ORDER BY 1";
+
+const LIBRARIES: &str = "SELECT DISTINCT p.probin FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'c' \
+    WHERE p.oid >= 16384 AND p.probin IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_depend d \
+    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e') ORDER BY 1";
+
+fn provider_name(letter: &str) -> &'static str {
+    match letter {
+        "i" => "icu",
+        "b" => "builtin",
+        _ => "libc",
+    }
 }
 
 fn text(row: &Row, column: usize) -> String {

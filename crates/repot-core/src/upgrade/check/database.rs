@@ -74,11 +74,18 @@ pub fn check_database(
     found.extend(configuration::settings_of_roles(&look, &session)?);
     found.extend(configuration::live(&look, &session)?);
     found.extend(connections(&look, &session)?);
-    drop(session);
     found.extend(databases(&look));
     for d in facts.databases.iter().filter(|d| d.allows_connections && d.connection_limit != -2) {
         crate::interrupt::check()?;
-        contents::check(&look, &connector.connect(&d.name)?, d, &mut found)?;
+        // Nothing was ever made in template1 and postgres of most clusters.
+        if d.user_objects == 0 {
+            continue;
+        }
+        if d.name == connector.home_database() {
+            contents::check(&look, &session, d, &mut found)?;
+        } else {
+            contents::check(&look, &connector.connect(&d.name)?, d, &mut found)?;
+        }
     }
     Ok(found)
 }

@@ -7,42 +7,9 @@ use super::image::{ImageFacts, examine};
 use super::words::{psql, some};
 use crate::app::detect::Deployment;
 use crate::app::version::Version;
-use crate::engine::postgres::facts::ClusterFacts;
-use crate::engine::postgres::session::{Connector, Session};
+use crate::engine::postgres::facts::{ClusterFacts, CollationFacts};
 use crate::engine::postgres::settings::{from_arguments, removed, settings_to_carry};
 use crate::error::Result;
-
-/// What one database needs of the image.
-#[derive(Debug, Clone, Default)]
-struct DatabaseNeeds {
-    name: String,
-    /// Collations in use: name, provider letter, operating system locale.
-    collations: Vec<(String, String, String)>,
-    /// Libraries of C functions that belong to no extension.
-    libraries: Vec<String>,
-}
-
-const COLLATIONS: &str = "SELECT DISTINCT c.collname, c.collprovider, coalesce(c.collcollate, ''), c.oid >= 16384 FROM pg_collation c \
-    WHERE c.collname NOT IN ('default', 'C', 'POSIX', 'ucs_basic', 'unicode', 'pg_c_utf8', 'pg_unicode_fast') AND (c.oid >= 16384 OR c.oid IN ( \
-    SELECT a.attcollation FROM pg_attribute a WHERE a.attrelid >= 16384 \
-    UNION SELECT unnest(i.indcollation::oid[]) FROM pg_index i WHERE i.indrelid >= 16384 \
-    UNION SELECT t.typcollation FROM pg_type t WHERE t.oid >= 16384))";
-
-const LIBRARIES: &str = "SELECT DISTINCT p.probin FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'c' \
-    WHERE p.oid >= 16384 AND p.probin IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_depend d \
-    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')";
-
-fn needs(session: &Session, name: &str) -> Result<DatabaseNeeds> {
-    let mut n = DatabaseNeeds { name: name.to_owned(), ..DatabaseNeeds::default() };
-    for row in session.query(COLLATIONS)? {
-        let at = |i: usize| row.get(i).cloned().flatten().unwrap_or_default();
-        // One that came with the cluster is called by name in a dump, and its name is the locale's.
-        let locale = if at(3) == "t" { at(2) } else { at(0) };
-        n.collations.push((at(0), at(1), locale));
-    }
-    n.libraries = session.query(LIBRARIES)?.into_iter().filter_map(|mut r| r.pop().flatten()).collect();
-    Ok(n)
-}
 
 /// Compares the image of the new server, which must be present, with what the databases need. Part of
 /// [`super::check`]; the upgrade asks again when it had to fetch the image first.
@@ -52,7 +19,6 @@ fn needs(session: &Session, name: &str) -> Result<DatabaseNeeds> {
 pub fn check_image(
     deployment: &Deployment,
     facts: &ClusterFacts,
-    connector: &dyn Connector,
     image: &str,
     major: u32,
 ) -> Result<Vec<Finding>> {
@@ -72,15 +38,11 @@ pub fn check_image(
         Err(e) if e.code == "image-unusable" => return Ok(vec![Finding::from_error(&e)]),
         Err(e) => return Err(e),
     };
-    let mut all = Vec::new();
-    for d in facts.databases.iter().filter(|d| d.allows_connections && d.connection_limit != -2) {
-        all.push(needs(&connector.connect(&d.name)?, &d.name)?);
-    }
     let mut found = whole(image, &target, major);
     if found.is_empty() {
         found.extend(extensions(deployment, facts, &target, image, major));
-        found.extend(libraries(deployment, facts, &target, image, &all));
-        found.extend(locales(facts, &target, image, &all));
+        found.extend(libraries(deployment, facts, &target, image));
+        found.extend(locales(facts, &target, image));
         found.extend(sort_order(facts, &source, &target));
         let from_command: Vec<String> = settings[..given].iter().map(|(n, v)| format!("{n}={v}")).collect();
         found.extend(refused(deployment, facts, &target, &from_command, major));
@@ -227,7 +189,6 @@ fn libraries(
     facts: &ClusterFacts,
     target: &ImageFacts,
     image: &str,
-    all: &[DatabaseNeeds],
 ) -> Vec<Finding> {
     let db = &deployment.database;
     let mut found = Vec::new();
@@ -248,7 +209,7 @@ fn libraries(
             ),
         ));
     }
-    for d in all {
+    for d in &facts.databases {
         let gone: Vec<String> =
             d.libraries.iter().filter(|l| library_name(l).is_none_or(missing)).cloned().collect();
         if !gone.is_empty() {
@@ -263,7 +224,7 @@ fn libraries(
     found
 }
 
-fn locales(facts: &ClusterFacts, target: &ImageFacts, image: &str, all: &[DatabaseNeeds]) -> Vec<Finding> {
+fn locales(facts: &ClusterFacts, target: &ImageFacts, image: &str) -> Vec<Finding> {
     let mut gone: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut icu = Vec::new();
     for d in &facts.databases {
@@ -276,14 +237,14 @@ fn locales(facts: &ClusterFacts, target: &ImageFacts, image: &str, all: &[Databa
             icu.push(format!("database {}", d.name));
         }
     }
-    for n in all {
-        for (name, provider, locale) in &n.collations {
-            if provider == "c" && !target.has_locale(locale) {
+    for n in &facts.databases {
+        for CollationFacts { name, provider, locale } in &n.collations {
+            if provider == "libc" && !target.has_locale(locale) {
                 gone.entry(locale.clone())
                     .or_default()
                     .push(format!("collation {name} in database {}", n.name));
             }
-            if provider == "i" {
+            if provider == "icu" {
                 icu.push(format!("collation {name} in database {}", n.name));
             }
         }

@@ -18,7 +18,7 @@ use crate::app::profile::{NEWEST_MAJOR, OLDEST_MAJOR};
 use crate::engine::postgres::facts::{self, ClusterFacts};
 use crate::engine::postgres::session::Connector;
 use crate::error::{Error, Kind, Result};
-use crate::host::Host;
+use crate::host::{Host, ServiceState};
 use crate::progress::{Event, Observer};
 use crate::upgrade::planner::{self, Method, Options};
 
@@ -228,19 +228,15 @@ pub fn check(deployment: &Deployment, request: &Request, observer: &dyn Observer
     found.extend(stack::check(deployment, request)?);
 
     note("asking the database");
-    let connector = match reach(deployment, &host)? {
-        Ok(connector) => Some(connector),
-        Err(finding) => {
-            found.push(finding);
-            None
+    let mut connector = None;
+    match reach(deployment, &host)? {
+        Ok((way, facts)) => {
+            connector = Some(way);
+            report.facts = Some(facts);
         }
-    };
-    if let Some(connector) = &connector {
-        match facts::gather(connector.as_ref()) {
-            Ok(facts) => report.facts = Some(facts),
-            Err(e) if e.kind == Kind::Interrupted => return Err(e),
-            Err(e) => found.push(Finding::from_error(&e)),
-        }
+        Err(finding) => found.push(finding),
+    }
+    if connector.is_some() {
         found.extend(access::application_login(deployment, &host)?);
     }
 
@@ -270,7 +266,7 @@ pub fn check(deployment: &Deployment, request: &Request, observer: &dyn Observer
         };
         if let Some(image) = image {
             note("looking into the new image");
-            found.extend(check_image(deployment, facts, connector.as_ref(), &image, to)?);
+            found.extend(check_image(deployment, facts, &image, to)?);
         }
     }
     let (room, tight) = room::check(deployment, request, report.facts.as_ref(), moves_to.is_some())?;
@@ -310,14 +306,14 @@ fn compose_files(
     if refused.kind == Kind::Interrupted { Err(refused) } else { Ok(Some(Finding::from_error(&refused))) }
 }
 
-/// A way into the running server, or why there is none.
-fn reach(
-    deployment: &Deployment,
-    host: &dyn Host,
-) -> Result<std::result::Result<Box<dyn Connector>, Finding>> {
+/// A way into the running server and what it says of itself.
+type Reached = (Box<dyn Connector>, ClusterFacts);
+
+/// Asks the running server for its facts; or the reason why that cannot be done.
+fn reach(deployment: &Deployment, host: &dyn Host) -> Result<std::result::Result<Reached, Finding>> {
     let db = &deployment.database;
     if !db.running {
-        return Ok(Err(stack::database_down(deployment)));
+        return Ok(Err(stack::database_down(deployment, "")));
     }
     let password = db.password.as_ref().map(|p| p.expose_secret().to_owned());
     let started = Instant::now();
@@ -328,17 +324,34 @@ fn reach(
         crate::interrupt::check()?;
         let attempt = host
             .service_connector(&db.superuser, password.as_deref(), &names[at])
-            .and_then(|c| c.connect(&names[at]).map(|_| c));
+            .and_then(|c| facts::gather(c.as_ref()).map(|f| (c, f)));
         match attempt {
-            Ok(connector) => return Ok(Ok(connector)),
+            Ok(reached) => return Ok(Ok(reached)),
+            // It answers, but not as a server that can be upgraded does.
+            Err(e) if ["not-superuser", "sql", "no-row", "not-allowed"].contains(&e.code) => {
+                return Ok(Err(Finding::from_error(&e)));
+            }
             Err(e) if e.kind == Kind::Interrupted => return Err(e),
             Err(e) if e.code == "database-missing" && at + 1 < names.len() => at += 1,
+            // A server that fails to start is there for a moment each time; then Docker's word is no longer true.
+            Err(e) if e.code != "login-refused" && !stays_up(deployment, host)? => {
+                return Ok(Err(stack::database_down(deployment, &e.to_string())));
+            }
             Err(e) if e.retryable && started.elapsed() < SERVER_PATIENCE => {
                 std::thread::sleep(Duration::from_millis(300));
             }
             Err(e) => return Ok(Err(access::no_way_in(deployment, &e))),
         }
     }
+}
+
+/// Whether the database's container runs, and does so without being started again and again.
+fn stays_up(deployment: &Deployment, host: &dyn Host) -> Result<bool> {
+    let own = |s: &&ServiceState| s.service == deployment.database.service;
+    let before = deployment.services.iter().find(own).map_or(0, |s| s.restarts);
+    let now = host.services()?;
+    Ok(now.iter().find(own).is_some_and(|s| s.running && !s.restarting && s.restarts == before)
+        && !stack::cannot_open(deployment))
 }
 
 /// Blockers first, each finding once.

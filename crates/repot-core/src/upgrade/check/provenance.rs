@@ -44,7 +44,7 @@ pub fn value_sources(deployment: &Deployment, sources: &Sources) -> Result<Vec<V
         Some((name, from)) => add(&name, &db.name, Some(from)),
         None => {
             let from = at.given(&db.service, "POSTGRES_DB")?;
-            add("POSTGRES_DB", &db.name, from.or_else(|| Some("the same as POSTGRES_USER".to_owned())));
+            add("POSTGRES_DB", &db.name, from.or_else(|| Some("POSTGRES_USER (not set itself)".to_owned())));
         }
     }
     if let Some((name, from)) = at.of_application(&settings.user)? {

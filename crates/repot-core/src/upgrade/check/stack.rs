@@ -412,14 +412,43 @@ fn health(deployment: &Deployment) -> Vec<Finding> {
     found
 }
 
-/// The finding for a database that does not run.
-pub(super) fn database_down(deployment: &Deployment) -> Finding {
+/// Whether the service is set to an image of another major than its data: such a server ends at once.
+pub(super) fn cannot_open(deployment: &Deployment) -> bool {
+    let db = &deployment.database;
+    // A container from before the change of the file still runs the right one.
+    let own_image = db.source_image.starts_with("sha256:");
+    !own_image && db.image_major.is_some() && db.image_major != db.state.major
+}
+
+/// The finding for a database that does not run; `said` is what came of an attempt to reach it.
+pub(super) fn database_down(deployment: &Deployment, said: &str) -> Finding {
     let db = &deployment.database;
     let state = deployment.services.iter().find(|s| s.service == db.service);
+    let again = !said.is_empty() || state.is_some_and(|s| s.restarting);
+    let bumped = db.image_major.is_some() && db.image_major != db.state.major;
+    if again && !bumped {
+        return Finding::blocker(
+            "database-crashing",
+            format!("The database service {} fails to start, again and again", db.service),
+            "Its image fits the data, so something else is wrong, and a server that repot starts would fail in the same way.",
+            format!(
+                "Its log says why: docker compose logs --tail 50 {}. Correct that; when the server runs, run `repot check` again.",
+                shell(&db.service)
+            ),
+        );
+    }
     let why = match state {
-        Some(s) if s.restarting || s.restarts > 0 => "it starts again and again",
+        Some(_) if again => "it starts again and again",
         Some(_) => "its container is stopped",
         None => "it has no container",
+    };
+    let start = if bumped {
+        "Nothing has to be done.".to_owned()
+    } else {
+        format!(
+            "Nothing has to be done. To have everything checked now, start it: docker compose up -d {}",
+            shell(&db.service)
+        )
     };
     Finding::warning(
         "database-down",
@@ -429,10 +458,7 @@ pub(super) fn database_down(deployment: &Deployment) -> Finding {
              repot has started the server from {} for itself, and before anything is moved.",
             old_image(deployment)
         ),
-        format!(
-            "Nothing has to be done. To have everything checked now, start it: docker compose up -d {}",
-            shell(&db.service)
-        ),
+        start,
     )
 }
 

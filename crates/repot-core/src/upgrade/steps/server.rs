@@ -35,7 +35,7 @@ pub(super) fn fence(cx: &Context) -> Result<Value> {
         let deployment = detect_again(&plan.project, &plan.profile, &plan.service)?;
         let mut findings = check_database(&deployment, &facts, connector.as_ref(), d.major)?;
         if plan.source.facts.is_none() {
-            findings.extend(check_image(&deployment, &facts, connector.as_ref(), &d.image, d.major)?);
+            findings.extend(check_image(&deployment, &facts, &d.image, d.major)?);
         }
         let blockers: Vec<String> = findings
             .iter()
