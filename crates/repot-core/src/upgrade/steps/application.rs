@@ -61,31 +61,25 @@ pub(super) fn stop_database(cx: &Context) -> Result<()> {
 
 pub(super) fn start_as_it_was(cx: &Context) -> Result<()> {
     let plan = cx.plan();
-    let was_well = |s: &&ServiceState| s.running && !s.restarting && s.health != "unhealthy";
-    let database: Vec<String> = plan
-        .services
-        .iter()
-        .filter(|s| s.service == plan.service)
-        .filter(was_well)
-        .map(|s| s.service.clone())
-        .collect();
-    let others = plan.application_services();
-    cx.host.start_services(&database, false, cx.observer)?;
-    cx.host.wait_healthy(&database, 300, cx.observer)?;
-    // Where the database was down already, its dependants are started beside it as they were, not after it.
-    cx.host.start_services(&others, !database.is_empty(), cx.observer)?;
+    let names = |which: &dyn Fn(&ServiceState) -> bool| -> Vec<String> {
+        plan.services.iter().filter(|s| which(s)).map(|s| s.service.clone()).collect()
+    };
+    // What ran is started again; what was well is waited for.
+    let was_well = |s: &ServiceState| s.running && !s.restarting && s.health != "unhealthy";
+    let database = names(&|s| s.service == plan.service && (s.running || s.restarting));
+    let well = names(&|s| s.service == plan.service && was_well(s));
     cx.host.restore_restart_policies(&plan.services)?;
-    let well: Vec<String> = plan
-        .services
-        .iter()
-        .filter(|s| s.service != plan.service)
-        .filter(was_well)
-        .map(|s| s.service.clone())
-        .collect();
-    if database.is_empty() {
+    cx.host.start_services(&database, false, cx.observer)?;
+    cx.host.wait_healthy(&well, 300, cx.observer)?;
+    // Where the database was down already, its dependants are started beside it as they were, not after it.
+    cx.host.start_services(&plan.application_services(), !well.is_empty(), cx.observer)?;
+    // Once more: what Compose has recreated has the policy of the file, what was set by hand comes back too.
+    cx.host.restore_restart_policies(&plan.services)?;
+    if well.is_empty() {
         return Ok(());
     }
-    cx.host.wait_healthy(&well, plan.profile.health.timeout_s.unwrap_or(120), cx.observer)
+    let others = names(&|s| s.service != plan.service && was_well(s));
+    cx.host.wait_healthy(&others, plan.profile.health.timeout_s.unwrap_or(120), cx.observer)
 }
 
 pub(super) fn start_database(cx: &Context) -> Result<Value> {
@@ -189,6 +183,8 @@ pub(super) fn migrate(cx: &Context) -> Result<Value> {
 
 pub(super) fn start(cx: &Context) -> Result<Value> {
     let names = cx.plan().application_services();
+    // Before the start: an application that leans on being restarted until its database is there needs it then.
+    cx.host.restore_restart_policies(&cx.plan().services)?;
     cx.host.start_services(&names, true, cx.observer)?;
     cx.host.restore_restart_policies(&cx.plan().services)?;
     Ok(json!({ "started": names }))
