@@ -92,6 +92,17 @@ pub(super) fn start_database(cx: &Context) -> Result<Value> {
     Ok(json!({ "server_version": version, "rows_written": written }))
 }
 
+/// Sees to it that the service's server answers: the machine may have been restarted since the step that started it.
+fn database_answers(cx: &Context) -> Result<()> {
+    let service = vec![cx.plan().service.clone()];
+    let up = cx.host.services()?.iter().any(|s| s.service == cx.plan().service && s.running);
+    if !up {
+        cx.host.start_services(&service, false, cx.observer)?;
+        cx.host.wait_healthy(&service, 300, cx.observer)?;
+    }
+    wait_for_service(cx).map(drop)
+}
+
 fn logins(cx: &Context) -> Result<Credentials> {
     credentials(&cx.plan().project, &cx.plan().profile, &cx.plan().service)
 }
@@ -156,6 +167,7 @@ pub(super) fn check_login(cx: &Context) -> Result<Value> {
         ));
         return Ok(json!({ "tried": false }));
     };
+    database_answers(cx)?;
     cx.host
         .login_as_application(&plan.application_user, password, &plan.application_database)
         .map_err(|e| {
@@ -167,6 +179,7 @@ pub(super) fn check_login(cx: &Context) -> Result<Value> {
 
 pub(super) fn migrate(cx: &Context) -> Result<Value> {
     let Some(app) = &cx.plan().app_move else { return Ok(json!({})) };
+    database_answers(cx)?;
     let result = match (&app.service, app.command.is_empty()) {
         (Some(service), false) => {
             cx.host.run_in_service(service, &app.command, &app.environment, cx.observer)?;
