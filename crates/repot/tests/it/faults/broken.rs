@@ -88,13 +88,13 @@ fn a_new_server_that_does_not_start_stops_the_run_and_the_rollback_goes_back() {
 fn an_application_that_is_unhealthy_afterwards_stops_the_run_and_resume_goes_on_once_it_is_well() {
     let s = stack("mini");
     s.write(".env", &(s.read(".env") + "MINI_BROKEN=2\n"));
-    s.edit("mini.toml", "timeout_s = 60", "timeout_s = 10");
+    s.edit("mini.toml", "timeout_s = 60", "timeout_s = 20");
     s.up();
     let before = Before::of(&s);
     let _ = s.repot(&UPGRADE).exits(1).says(&["app", "not well", "repot resume", "repot rollback"]);
     assert_eq!(s.major(), 17);
     let _ = s.repot(&["resume"]).exits(1).says(&["not well"]);
-    s.edit("app.sh", "\"$MINI_VERSION\" != \"$MINI_BROKEN\" && ", "");
+    s.edit("app.sh", "test \"$MINI_VERSION\" != \"$MINI_BROKEN\" && ", "");
     let _ = s.repot(&["resume"]).ok();
     before.content.assert_still(&s, &GROWING, "after the upgrade");
     assert_eq!(s.state(), "done");
@@ -105,7 +105,7 @@ fn an_application_that_is_unhealthy_afterwards_stops_the_run_and_resume_goes_on_
 fn an_application_that_is_unhealthy_afterwards_can_be_rolled_back() {
     let s = stack("mini");
     s.write(".env", &(s.read(".env") + "MINI_BROKEN=2\n"));
-    s.edit("mini.toml", "timeout_s = 60", "timeout_s = 10");
+    s.edit("mini.toml", "timeout_s = 60", "timeout_s = 20");
     s.up();
     let before = Before::of(&s);
     let repot = stopped_at(&s, &UPGRADE, "stop-old-server::after-record");

@@ -9,6 +9,8 @@ fn every_command_with_json_prints_one_document() {
     assert_eq!(nothing.json()["error"]["exit_status"], 2);
     let check = s.repot(&["check", "--to", "17", "--app-version", "2", "--json"]).ok();
     assert_eq!(check.json()["blocked"], false);
+    let blocked = s.repot(&["check", "--to", "12", "--json"]).exits(3);
+    assert_eq!(blocked.json()["blocked"], true);
     let refused = s.repot(&["upgrade", "--to", "12", "--yes", "--json"]).exits(3);
     assert_eq!(refused.json()["error"]["exit_status"], 3);
     let recommended = s.repot(&["upgrade", "--json", "--yes"]).ok();
@@ -50,7 +52,7 @@ fn every_command_with_json_prints_one_document() {
     assert_eq!(same["differences"].as_array().map(Vec::len), Some(0), "{same:#}");
     s.psql("twin", "INSERT INTO item VALUES (1, 'one')");
     let differ = compare("copy", "twin").exits(4);
-    let _ = differ.json();
+    assert_eq!(differ.json()["differences"].as_array().map(Vec::len), Some(1));
     let _ = s.repot_plain(&["compare", &url("copy"), &url("twin")], &password).exits(4).prints(&["item"]);
 }
 

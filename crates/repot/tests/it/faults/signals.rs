@@ -76,6 +76,17 @@ fn a_signal_while_waiting_for_the_application_is_heard() {
     before.assert_again(&s);
 }
 
+/// Nothing that ran goes on; what Docker would start again at the next boot, it starts.
+fn power_cut(s: &Stack) {
+    let running: Vec<Container> = s.containers().into_iter().filter(|c| c.state == "running").collect();
+    for c in &running {
+        let _ = run(Command::new("docker").args(["kill", &c.id]), None);
+    }
+    for c in running.iter().filter(|c| c.restart != "no") {
+        let _ = run(Command::new("docker").args(["start", &c.id]), None).ok();
+    }
+}
+
 #[test]
 fn a_power_cut_after_any_step_is_survived() {
     use repot_core::upgrade::plan::Step;
@@ -87,14 +98,7 @@ fn a_power_cut_after_any_step_is_survived() {
         let point = format!("{}::after-record=return(kill)", step.name());
         eprintln!("power cut after {}", step.name());
         let _ = s.repot_failing(args, &point).was_killed();
-        // Nothing that ran goes on; what Docker would start again at the next boot, it starts.
-        let running: Vec<Container> = s.containers().into_iter().filter(|c| c.state == "running").collect();
-        for c in &running {
-            let _ = run(Command::new("docker").args(["kill", &c.id]), None);
-        }
-        for c in running.iter().filter(|c| !matches!(c.restart.as_str(), "no" | "")) {
-            let _ = run(Command::new("docker").args(["start", &c.id]), None).ok();
-        }
+        power_cut(&s);
         if *step == Step::StopOldServer {
             sums = Some(s.sums_of_volume("data"));
         }
@@ -141,4 +145,19 @@ fn two_stacks_side_by_side_do_not_meet() {
     let _ = held.wait().ok();
     before_a.assert_upgraded(&a);
     before_b.assert_again(&b);
+}
+
+#[test]
+fn a_power_cut_can_be_rolled_back() {
+    let s = mini();
+    let before = Before::of(&s);
+    for step in ["fence-database", "set-aside", "restore", "start-database"] {
+        eprintln!("power cut after {step}");
+        let point = format!("{step}::after-record=return(kill)");
+        let _ = s.repot_failing(&UPGRADE, &point).was_killed();
+        power_cut(&s);
+        let _ = s.repot(&["rollback", "--yes"]).ok();
+        before.assert_again(&s);
+        assert_eq!(s.volumes(), before.volumes, "{step}");
+    }
 }
