@@ -133,8 +133,9 @@ fn killed_everywhere_and_resumed(steps: &[Step], bind: bool) {
         let args: &[&str] = if i == 0 { &UPGRADE } else { &["resume"] };
         let point = format!("{}::{place}", step.name());
         let _ = s.repot_failing(args, &kill_at(&point)).was_killed();
-        if point == "stop-old-server::after-record" {
-            sums = Some(old_data(&s));
+        if point == "set-aside::after-apply" {
+            // Until then a resumed run starts the old server once more, to see whether the backup is still true.
+            sums = Some(old_data_aside(&s));
         }
     }
     let _ = s.repot(&["resume"]).ok().prints(&["PostgreSQL 13 to 17", "are equal"]);
@@ -183,8 +184,8 @@ fn killed_and_rolled_back(steps: &[Step], bind: bool) {
                 (true, false) => Some(old_data(&s)),
                 (true, true) => Some(old_data_aside(&s)),
             };
-        // What an update command made of the new data is kept, too; but only users' work stands in the way.
-        let kept = begun(Step::MigrateApplication);
+        // Once the service has run on the new data it is kept; but only users' work stands in the way.
+        let kept = begun(Step::StartDatabase);
         let writers = begun(Step::StartApplication);
         if writers {
             let rows =
