@@ -183,8 +183,8 @@ fn killed_and_rolled_back(steps: &[Step], bind: bool) {
                 (true, false) => Some(old_data(&s)),
                 (true, true) => Some(old_data_aside(&s)),
             };
-        // What an update command made of the new data is kept, too; but only users' work stands in the way.
-        let kept = begun(Step::MigrateApplication);
+        // Once the service has run on the new data, it is kept; but only users' work stands in the way.
+        let kept = begun(Step::StartDatabase);
         let writers = begun(Step::StartApplication);
         if writers {
             let rows =
