@@ -25,7 +25,7 @@ while (($#)); do
 done
 
 # A project name of its own, so that no stack of this machine is ever taken for the demo's.
-work=$(mktemp -d)
+work=$(mktemp -d "${TMPDIR:-/tmp}/repot-demo.XXXXXX")
 export COMPOSE_PROJECT_NAME=repot-demo-$$
 finished=no
 tidy_up() {
@@ -94,7 +94,8 @@ digest inventree_real >"$work/real.before"
 awk '{ rows += $2 } END { printf "database inventree_real: %d tables, %d rows\n", NR, rows }' "$work/real.before"
 
 heading 'What happens without an upgrade: application 1.2.0 on PostgreSQL 13'
-INVENTREE_TAG=1.2.0 docker compose run --rm -T --no-deps --entrypoint invoke inventree-server migrate 2>&1 | grep -a 'or later is required' || {
+said=$(INVENTREE_TAG=1.2.0 docker compose run --rm -T --no-deps --entrypoint invoke inventree-server migrate 2>&1 || :)
+grep -a 'or later is required' <<<"$said" || {
 	echo 'demo: the new version should have refused PostgreSQL 13' >&2
 	exit 1
 }
@@ -142,4 +143,5 @@ cmp "$work/.env" .env
 echo 'The content and both files are what they were.'
 
 heading 'Clean up'
+echo "Nothing is left of it."
 finished=yes

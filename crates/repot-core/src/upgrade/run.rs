@@ -149,7 +149,16 @@ impl Workspace {
             again.push(Step::StopApplication);
         }
         if !begun(Step::SetAside) {
-            again.extend([Step::FenceDatabase, Step::StopOldServer]);
+            let stopped = run.step(Step::StopOldServer).filter(|s| s.state == StepState::Done);
+            let untouched = match stopped {
+                Some(s) if again.is_empty() => {
+                    s.result["pg_control"] == steps::control_hash(&run.plan, host.as_ref())?
+                }
+                _ => false,
+            };
+            if !untouched {
+                again.extend([Step::FenceDatabase, Step::StopOldServer]);
+            }
         }
         if begun(Step::StartNewServer) && state(Step::StopNewServer) != StepState::Done {
             let note = "the load of the new server was cut off: its data is loaded again";

@@ -184,7 +184,7 @@ fn killed_and_rolled_back(steps: &[Step], bind: bool) {
                 (true, false) => Some(old_data(&s)),
                 (true, true) => Some(old_data_aside(&s)),
             };
-        // Once the service has run on the new data it is kept; but only users' work stands in the way.
+        // Once the service has run on the new data, it is kept; but only users' work stands in the way.
         let kept = begun(Step::StartDatabase);
         let writers = begun(Step::StartApplication);
         if writers {

@@ -75,7 +75,11 @@ pub(super) fn stop_old(cx: &Context) -> Result<Value> {
         state = cx.host.data_state(cx.plan().helper_image(), data)?;
     }
     match state.cluster {
-        Some(ClusterState::ShutDown) => Ok(json!({ "state": "shut down", "size_bytes": state.size_bytes })),
+        Some(ClusterState::ShutDown) => Ok(json!({
+            "state": "shut down",
+            "size_bytes": state.size_bytes,
+            "pg_control": control_hash(cx.plan(), cx.host)?,
+        })),
         other => Err(Error::failed(
             "not-shut-down",
             format!("the old data ({}) is not cleanly shut down", data.describe()),
@@ -83,6 +87,12 @@ pub(super) fn stop_old(cx: &Context) -> Result<Value> {
         .why(format!("pg_control says `{}`", other.map_or("unknown", ClusterState::words)))
         .help("`repot resume` starts and stops it once more; `repot rollback` brings the application back")),
     }
+}
+
+/// Hash of the old data's pg_control: every server that opens the data changes it.
+pub(crate) fn control_hash(plan: &Plan, host: &dyn Host) -> Result<String> {
+    let bytes = host.read_data_file(plan.helper_image(), &plan.source.data, "global/pg_control")?;
+    Ok(crate::upgrade::files::hash(&bytes.unwrap_or_default()))
 }
 
 pub(super) fn is_set_aside(cx: &Context) -> Result<Option<Value>> {

@@ -158,8 +158,10 @@ fn a_power_cut_can_be_rolled_back() {
         power_cut(&s);
         let _ = s.repot(&["rollback", "--yes"]).ok();
         before.assert_again(&s);
-        // Once the service has run on the new data it is kept until cleanup.
-        let _ = s.repot(&["cleanup", "--yes"]).ok();
+        if step == "start-database" {
+            // The service has run on the new data: somebody may have written, so it is kept.
+            let _ = s.repot(&["cleanup", "--yes"]).ok();
+        }
         assert_eq!(s.volumes(), before.volumes, "{step}");
     }
 }

@@ -32,7 +32,10 @@ fn the_application_alone_goes_to_a_newer_version_and_a_rollback_restores_its_dat
         .ok()
         .prints(&["was updated; PostgreSQL stays at 17", "from 1.1.12 to 1.2.0"]);
     assert_eq!(app.healthy()["version"], "1.2.0");
-    assert_eq!(s.psql("inventree", "SELECT count(lifecycle) FROM part_part"), "200");
+    // The new version's migration fills its column from what is known of each part.
+    let told = "SELECT count(*) FROM part_part WHERE lifecycle = \
+        CASE WHEN NOT active THEN 'obsolete' WHEN price IS NULL THEN 'prototype' ELSE 'active' END";
+    assert_eq!(s.psql("inventree", told), "200");
     before.content.assert_still(s, &app.growing(), "after the update");
     assert_eq!(s.read(".env"), with(&before, ".env", &[("INVENTREE_TAG=1.1.12", "INVENTREE_TAG=1.2.0")]));
     assert_eq!(s.read("docker-compose.yml"), before.files[Path::new("docker-compose.yml")].text);

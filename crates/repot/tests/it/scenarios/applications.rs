@@ -54,7 +54,10 @@ fn inventree_goes_from_13_to_17_with_the_application_and_back() {
     ];
     app.assert_upgraded(&before, &up, 17, &changed);
     assert_eq!(app.healthy()["version"], "1.2.0");
-    assert_eq!(s.psql("inventree", "SELECT count(lifecycle) FROM part_part"), "300");
+    // The new version's migration fills its column from what is known of each part.
+    let told = "SELECT count(*) FROM part_part WHERE lifecycle = \
+        CASE WHEN NOT active THEN 'obsolete' WHEN price IS NULL THEN 'prototype' ELSE 'active' END";
+    assert_eq!(s.psql("inventree", told), "300");
     assert_eq!(
         s.sums_of_dir("inventree-data/pgdb").line("."),
         up.at_rest.line("."),
