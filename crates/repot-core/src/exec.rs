@@ -263,6 +263,19 @@ impl Cmd {
         }
     }
 
+    /// Starts the command and keeps its standard input open until the result is dropped. Its output is discarded.
+    /// To be called from a thread that lives as long as the process: the child dies with the thread.
+    pub fn hold(&self) -> Result<Held> {
+        let child = self
+            .build()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| self.start_error(&e))?;
+        Ok(Held { child })
+    }
+
     /// Starts the command with both streams in the hands of the caller, as one two-way byte stream. Used to
     /// speak the PostgreSQL protocol through `docker exec`. Must be called inside a tokio runtime.
     pub fn duplex(&self) -> Result<Duplex> {
@@ -295,6 +308,20 @@ impl Cmd {
             }
         });
         Ok(Duplex { io: tokio::io::join(stdout, stdin), stderr: said, child })
+    }
+}
+
+/// A child that is held, see [`Cmd::hold`].
+#[derive(Debug)]
+pub struct Held {
+    child: Child,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // It may have ended with what it was tied to.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

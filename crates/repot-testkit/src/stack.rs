@@ -289,10 +289,10 @@ impl Stack {
             let (user, id) = (format!("PGUSER={}", self.user), self.db_container());
             let args = ["exec", "-i", "-e", "PGHOST=127.0.0.1", "-e", &user, "-e", "PGDATABASE"];
             let mut c = Command::new("docker");
-            return run(
-                c.args(args).arg(id).arg("psql").args(psql).env("PGDATABASE", db),
-                Some(sql.as_bytes()),
-            );
+            // Debian's psql is a Perl program that looks for the real one.
+            let real = r#"for d in /usr/lib/postgresql/*/bin; do PATH=$d:$PATH; done; exec psql "$@""#;
+            let c = c.args(args).arg(id).args(["sh", "-c", real, "psql"]).args(psql).env("PGDATABASE", db);
+            return run(c, Some(sql.as_bytes()));
         }
         let network = format!("--network=container:{}", self.db_container());
         let user = format!("PGUSER={}", self.user);

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            if json {
+            if json && !terminal::json_is_out() {
                 terminal::out_json(&serde_json::json!({ "error": {
                     "code": e.code, "message": e.what, "why": e.why, "help": e.help, "retryable": e.retryable,
                     "exit_status": e.kind.exit_status(),

@@ -19,8 +19,17 @@ pub fn out(text: impl AsRef<str>) {
     let _ = o.write_all(text.as_ref().as_bytes()).and_then(|()| o.flush());
 }
 
+/// Whether this process has printed its one JSON document.
+static PRINTED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Whether the one JSON document is out: what ended the command is in it then, and in the exit status.
+pub fn json_is_out() -> bool {
+    PRINTED.load(std::sync::atomic::Ordering::SeqCst)
+}
+
 /// Prints one JSON document.
 pub fn out_json(value: &impl serde::Serialize) {
+    PRINTED.store(true, std::sync::atomic::Ordering::SeqCst);
     match serde_json::to_string_pretty(value) {
         Ok(t) => out(format!("{t}\n")),
         Err(e) => say(format!("error: the result cannot be written as JSON: {e}")),

@@ -234,7 +234,7 @@ impl Docker {
     pub fn image(&self, reference: &str) -> Result<Option<ImageInfo>> {
         let out = Cmd::new("docker").args(["image", "inspect", reference]).timeout(ASK).output()?;
         if !out.ok() {
-            return Ok(None);
+            return missing(&out.stderr, "no such image", reference);
         }
         let mut all: Vec<ImageInfo> = parse(&out.stdout, "docker image inspect")?;
         Ok(all.pop())
@@ -330,7 +330,7 @@ impl Docker {
     pub fn volume(&self, name: &str) -> Result<Option<Value>> {
         let out = Cmd::new("docker").args(["volume", "inspect", name]).timeout(ASK).output()?;
         if !out.ok() {
-            return Ok(None);
+            return missing(&out.stderr, "no such volume", name);
         }
         let mut all: Vec<Value> = parse(&out.stdout, "docker volume inspect")?;
         Ok(all.pop())
@@ -365,6 +365,17 @@ impl Docker {
         }
         Err(Error::failed("docker", format!("cannot remove the volume {name}")).why(&out.stderr))
     }
+}
+
+/// `None` when Docker says that there is none; any other failure is one.
+fn missing<T>(stderr: &str, words: &str, name: &str) -> Result<Option<T>> {
+    let text = stderr.to_lowercase();
+    if text.contains(words) || text.contains("no such object") || text.contains("invalid reference format") {
+        return Ok(None);
+    }
+    Err(Error::failed("docker", format!("cannot look at {name}"))
+        .why(crate::exec::last_lines(stderr, 3))
+        .retryable())
 }
 
 /// Parses what a docker command printed.

@@ -300,6 +300,9 @@ pub trait Host: Send + Sync {
     fn set_aside(&self, image: &str, how: &SetAside) -> Result<()>;
     /// Whether the old data is set aside.
     fn is_set_aside(&self, image: &str, how: &SetAside) -> Result<bool>;
+    /// Whether the old data (PG_VERSION says `major`, in `inner` below the unit that is set aside) is still there,
+    /// aside or in its place.
+    fn old_data_present(&self, image: &str, how: &SetAside, inner: &str, major: u32) -> Result<bool>;
     /// Brings the old data back in place; new data is kept beside it when `keep_new`, else removed.
     fn put_back(&self, image: &str, how: &SetAside, keep_new: bool) -> Result<()>;
     /// Removes the half-made new data so that a load can start again from nothing.

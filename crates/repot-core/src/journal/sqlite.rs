@@ -1,5 +1,6 @@
 //! The embedded catalog: one SQLite file in the state directory.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -38,6 +39,13 @@ impl SqliteCatalog {
     /// Opens or makes the catalog of a state directory.
     pub fn open(state_dir: &Path) -> Result<Self> {
         let path = state_dir.join("catalog.sqlite");
+        // Made by us first, for its mode: the journal is nobody else's business.
+        std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| Error::io(format!("cannot open {}", path.display()), &e))?;
         let db = Connection::open(&path).map_err(err)?;
         db.busy_timeout(std::time::Duration::from_secs(10)).map_err(err)?;
         // WAL with synchronous=FULL: a record that was acknowledged survives a power cut.
@@ -162,7 +170,7 @@ impl Catalog for SqliteCatalog {
     }
 
     fn runs(&self) -> Result<Vec<Run>> {
-        let mut q = self.db.prepare("SELECT id FROM run ORDER BY started_at DESC, id DESC").map_err(err)?;
+        let mut q = self.db.prepare("SELECT id FROM run ORDER BY rowid DESC").map_err(err)?;
         let ids: Vec<String> =
             q.query_map([], |r| r.get(0)).map_err(err)?.collect::<Result<_, _>>().map_err(err)?;
         let mut all = Vec::new();

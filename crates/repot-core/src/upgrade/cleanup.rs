@@ -65,8 +65,9 @@ pub fn remove(workspace: &mut Workspace, leftovers: &[Leftover]) -> Result<()> {
     for id in ids {
         let run = workspace.find(Some(id))?;
         if let Some(d) = &run.plan.destination {
-            run.plan.host().remove_set_aside(run.plan.helper_image(), &d.set_aside, live(&run))?;
+            // Noted first: a removal that was cut off in the middle must not be rolled back to.
             workspace.catalog().set_cleaned(id)?;
+            run.plan.host().remove_set_aside(run.plan.helper_image(), &d.set_aside, live(&run))?;
         }
     }
     Ok(())

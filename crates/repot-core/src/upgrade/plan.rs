@@ -190,6 +190,8 @@ pub struct Destination {
     pub data: DataLocation,
     /// How the old data is kept.
     pub set_aside: SetAside,
+    /// Where the old PG_VERSION is below what is set aside; empty for the thing itself.
+    pub old_inner: String,
 }
 
 /// The application's own move.
@@ -269,10 +271,14 @@ impl Plan {
                 .with_clients(self.client_image()),
         )
     }
-    /// Image for helper containers: the old server's, which is present as long as the old data is of use.
+    /// Image for helper containers: the old server's, or, when somebody has removed it since, the new one's.
     #[must_use]
     pub fn helper_image(&self) -> &str {
-        &self.source.image
+        let present = |i: &str| matches!(crate::host::docker::Docker.image(i), Ok(Some(_)));
+        match &self.destination {
+            Some(d) if !present(&self.source.image) && present(&d.image) => &d.image,
+            _ => &self.source.image,
+        }
     }
     /// Client programs come from the newer of the two images.
     #[must_use]

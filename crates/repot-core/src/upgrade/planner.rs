@@ -10,6 +10,7 @@ use super::files::hash;
 use super::plan::{AppMove, Destination, FileEdit, PLAN_FORMAT, Plan, Source, Step, new_run_id, now};
 use super::prove::{Intended, prove};
 use crate::app::detect::{Deployment, default_pgdata};
+use crate::engine::postgres::facts::ClusterFacts;
 use crate::error::{Error, Result};
 use crate::host::compose::edit::{Editor, ImageRef, MountChange, SourceFile, Sources, diff};
 use crate::host::compose::project::ProjectRef;
@@ -121,7 +122,8 @@ pub fn plan(
             image: database.source_image.clone(),
             data: database.data.clone(),
             superuser: database.superuser.clone(),
-            facts: report.facts.clone(),
+            // Settings may hold passwords (primary_conninfo, archive_command): they stay out of the journal.
+            facts: report.facts.clone().map(|f| ClusterFacts { file_settings: Vec::new(), ..f }),
             size_bytes: database.state.size_bytes,
         },
         destination,
@@ -291,7 +293,16 @@ fn destination(
         image: target.image.clone(),
         data: DataLocation { store, target: new_target, subdir, selinux: db.data.selinux.clone() },
         set_aside,
+        old_inner: if whole_mount { db.data.subdir.clone() } else { String::new() },
     };
+    if let SetAside::Rename { parent, name, .. } = &d.set_aside
+        && crate::host::compose::data::is_link(&Docker, "check", &deployment.helper_image()?, parent, name)?
+    {
+        let what = format!("the data directory {} is a symbolic link", db.data.describe());
+        return Err(Error::refused("data-is-link", what)
+            .why("setting it aside would rename the link, not the data")
+            .help("write the real path into the Compose file, then try again"));
+    }
     Ok((d, Place { new_key, new_target: moved }))
 }
 

@@ -10,7 +10,7 @@ use super::files::{RunFiles, make_private_dir};
 use super::plan::{Plan, Step};
 use super::steps::{self, Context};
 use crate::error::{Error, Kind, Result};
-use crate::host::{ClusterState, Role};
+use crate::host::Role;
 use crate::interrupt;
 use crate::journal::catalog::{Catalog, Run, RunState, StepState};
 use crate::journal::lock::{self, Lock};
@@ -121,36 +121,76 @@ impl Workspace {
                 if run.steps.iter().any(|s| matches!(s.state, StepState::Undoing | StepState::Undone)) {
                     return self.go_back(id, observer);
                 }
-                self.reopen_lost_load(&run, observer)?;
+                self.reopen_doubtful(&run, observer)?;
                 self.go_on(id, observer)
             }
         }
     }
 
-    /// The new server loads without flushing to disk. If it is gone without having been stopped by us (a power
-    /// cut, a daemon that was restarted), what it had loaded and what was compared counts for nothing.
-    fn reopen_lost_load(&mut self, run: &Run, observer: &dyn Observer) -> Result<()> {
+    /// What the world may have done since the run stopped, before it is carried on.
+    ///
+    /// The new server loads without flushing to disk: a load that was cut off begins again from nothing, and what
+    /// was compared with it counts for nothing. Until the data has moved, somebody may have started the
+    /// application by hand: it is stopped again, and whether the backup is still true is found out by the number
+    /// of the next transaction, once the old server is fenced again.
+    fn reopen_doubtful(&mut self, run: &Run, observer: &dyn Observer) -> Result<()> {
         let state = |s: Step| run.step(s).map_or(StepState::Pending, |r| r.state);
-        let Some(d) = &run.plan.destination else { return Ok(()) };
-        if state(Step::StartNewServer) != StepState::Done || state(Step::StopNewServer) == StepState::Done {
-            return Ok(());
-        }
+        let begun = |s: Step| state(s) != StepState::Pending;
         let host = run.plan.host();
-        if host.server_running(Role::New)? {
+        for role in [Role::Old, Role::New] {
+            host.stop_server(role)?;
+        }
+        if begun(Step::StartDatabase) {
             return Ok(());
         }
-        let stopping = state(Step::StopNewServer) == StepState::Running;
-        if stopping && host.data_state(&d.image, &d.data)?.cluster == Some(ClusterState::ShutDown) {
-            return Ok(());
+        let mut again: Vec<Step> = Vec::new();
+        if begun(Step::StopApplication) && host.services()?.iter().any(|s| s.running || s.restarting) {
+            observer.event(Event::Note("services were started meanwhile: they are stopped again".to_owned()));
+            again.push(Step::StopApplication);
         }
-        observer
-            .event(Event::Note("the new server was lost on the way: its data is loaded again".to_owned()));
-        for record in &run.steps {
-            if (Step::StartNewServer..=Step::StopNewServer).contains(&record.step) {
-                self.catalog.reopen(&run.id, record.step)?;
+        if !begun(Step::SetAside) {
+            let stopped = run.step(Step::StopOldServer).filter(|s| s.state == StepState::Done);
+            let untouched = match stopped {
+                Some(s) if again.is_empty() => {
+                    s.result["pg_control"] == steps::control_hash(&run.plan, host.as_ref())?
+                }
+                _ => false,
+            };
+            if !untouched {
+                again.extend([Step::FenceDatabase, Step::StopOldServer]);
             }
         }
+        if begun(Step::StartNewServer) && state(Step::StopNewServer) != StepState::Done {
+            let note = "the load of the new server was cut off: its data is loaded again";
+            observer.event(Event::Note(note.to_owned()));
+            again.extend(
+                run.steps
+                    .iter()
+                    .map(|s| s.step)
+                    .filter(|s| (Step::StartNewServer..=Step::StopNewServer).contains(s)),
+            );
+        }
+        for step in again.into_iter().filter(|s| begun(*s)) {
+            self.catalog.reopen(&run.id, step)?;
+        }
         Ok(())
+    }
+
+    /// After the old server was fenced once more: a backup from before somebody wrote again is made anew.
+    fn reopen_stale_backup(&mut self, id: &str, observer: &dyn Observer) -> Result<()> {
+        let run = self.load(id)?;
+        let result = |s: Step| run.step(s).filter(|r| r.state == StepState::Done).map(|r| r.result.clone());
+        let (Some(backup), Some(fence)) = (result(Step::BackUp), result(Step::FenceDatabase)) else {
+            return Ok(());
+        };
+        if backup["next_transaction"] == fence["next_transaction"] {
+            return Ok(());
+        }
+        observer.event(Event::Note("somebody wrote since the backup: it is made again".to_owned()));
+        if let Some(set) = &run.plan.backup_set {
+            steps::forget_stale(set)?;
+        }
+        self.catalog.reopen(id, Step::BackUp)
     }
 
     fn go_on(&mut self, id: &str, observer: &dyn Observer) -> Result<Run> {
@@ -160,10 +200,12 @@ impl Workspace {
         let host = run.plan.host();
         let total = run.steps.len();
         for (i, record) in run.steps.iter().enumerate() {
-            if record.state == StepState::Done {
+            let step = record.step;
+            // As it is now: an earlier step may have found that this one has to be done again.
+            let state = self.load(id)?.step(step).map_or(StepState::Pending, |s| s.state);
+            if state == StepState::Done {
                 continue;
             }
-            let step = record.step;
             observer.event(Event::StepStarted {
                 number: i + 1,
                 total,
@@ -171,13 +213,21 @@ impl Workspace {
                 undo: false,
             });
             let started = Instant::now();
-            match self.one(id, step, record.state, host.as_ref(), &files, observer) {
+            match self.one(id, step, state, host.as_ref(), &files, observer) {
                 Ok(result) => {
+                    if step == Step::FenceDatabase {
+                        self.reopen_stale_backup(id, observer)?;
+                    }
                     let outcome = super::report::outcome(step, &result);
                     observer.event(Event::StepDone { seconds: started.elapsed().as_secs_f64(), outcome });
                 }
                 Err(e) => {
                     observer.event(Event::StepFailed);
+                    // Nothing of ours keeps running on data that somebody may now start by hand.
+                    for role in [Role::Old, Role::New] {
+                        let _ = host.stop_server(role);
+                    }
+                    let e = begun_error(e);
                     // The journal must not hide the step's own error.
                     let _ =
                         self.catalog.set_state(id, RunState::Failed, Some(&format!("{}: {e}", step.title())));
@@ -224,7 +274,13 @@ impl Workspace {
 
     /// How a rollback of this run stands: since when, and how much, the application has written to the new data.
     pub fn new_writes(&self, run: &Run) -> Result<Option<NewWrites>> {
-        let Some(since) = run.users_since() else { return Ok(None) };
+        let begun = |s: Step| {
+            let r = run.step(s).filter(|r| !matches!(r.state, StepState::Pending | StepState::Undone));
+            r.and_then(|r| r.started_at.clone())
+        };
+        let let_in = begun(Step::StartApplication);
+        // Before the application was let in, only somebody who started it by hand can have written.
+        let Some(since) = let_in.clone().or_else(|| begun(Step::StartDatabase)) else { return Ok(None) };
         if run.state == RunState::RollingBack {
             return Ok(None);
         }
@@ -238,11 +294,10 @@ impl Workspace {
             attempt: 1,
             keep_new: false,
         };
-        let rows = steps::rows_written_since(&cx);
-        if rows == Some(0) {
-            return Ok(None);
+        match (steps::rows_written_since(&cx), let_in) {
+            (Some(0), _) | (None, None) => Ok(None),
+            (rows, _) => Ok(Some(NewWrites { since, rows })),
         }
-        Ok(Some(NewWrites { since: since.to_owned(), rows }))
     }
 
     /// Goes back to where the run started. `discard_new_writes`: what the application wrote since is set aside.
@@ -264,12 +319,28 @@ impl Workspace {
             )
             .help("there is no way back but a backup"));
         }
-        let newer = self.runs()?.into_iter().find(|r| {
-            r.id > run.id && matches!(r.state, RunState::Done) && r.plan.service == run.plan.service
-        });
-        if let (RunState::Done, Some(newer)) = (run.state, newer) {
+        let all = self.runs()?;
+        if let Some(other) = all.iter().find(|r| r.id != run.id && r.state.unfinished()) {
+            return Err(Error::new(
+                Kind::Unfinished,
+                "unfinished-run",
+                format!("the run {} is unfinished", other.id),
+            )
+            .help("`repot resume` or `repot rollback` it first"));
+        }
+        let newer = all.iter().take_while(|r| r.id != run.id).find(|r| r.state == RunState::Done);
+        if let Some(newer) = newer {
             return Err(Error::refused("newer-run", format!("the run {} came after {id}", newer.id))
                 .help(format!("roll back {} first", newer.id)));
+        }
+        let migrated = run.step(Step::MigrateApplication).is_some_and(|s| s.state != StepState::Pending);
+        if migrated && run.plan.destination.is_none() && run.plan.backup_set.is_none() {
+            return Err(Error::refused("no-way-back", "the application's update cannot be taken back")
+                .why("the run was started with --skip-backup, so there is no copy of the data from before")
+                .help("restore a backup of your own, or go forward with `repot resume`"));
+        }
+        if run.step(Step::SetAside).is_some_and(|s| s.state != StepState::Pending) {
+            steps::require_old_data(&run.plan, run.plan.host().as_ref())?;
         }
         run.plan.host().end_leftovers()?;
         if let (false, Some(w)) = (discard_new_writes, self.new_writes(&run)?) {
@@ -296,7 +367,9 @@ impl Workspace {
         let host = run.plan.host();
         let files = self.files(id)?;
         self.catalog.set_state(id, RunState::RollingBack, run.error.as_deref())?;
-        let keep_new = run.writers_since().is_some() || files.path("keep-new").exists();
+        // From the moment the service runs on the new data, somebody may have written to it.
+        let served = run.step(Step::StartDatabase).is_some_and(|s| s.state != StepState::Pending);
+        let keep_new = served || files.path("keep-new").exists();
         if keep_new {
             // Remembered, because the steps that tell are themselves undone on the way.
             files.save("keep-new", b"")?;
@@ -338,6 +411,7 @@ impl Workspace {
             };
             if let Err(e) = undo() {
                 observer.event(Event::StepFailed);
+                let e = begun_error(e);
                 let _ = self.catalog.set_state(
                     id,
                     RunState::RollingBack,
@@ -364,6 +438,14 @@ pub struct NewWrites {
     pub since: String,
     /// Rows inserted, changed or deleted; none when it cannot be told.
     pub rows: Option<u64>,
+}
+
+/// "Refused" and "wrong call" promise that nothing was touched; once a run has begun they are failures.
+fn begun_error(e: Error) -> Error {
+    match e.kind {
+        Kind::Refused | Kind::Usage => e.with_kind(Kind::Failed),
+        _ => e,
+    }
 }
 
 /// Adds to a failed step's error what stands where, so that nobody has to guess.

@@ -1,5 +1,7 @@
 # The application: `serve` writes a row a few times a second, `update` is what a new version does to the schema.
 export PGHOST=$DB_HOST PGUSER=$DB_USER PGPASSWORD=$DB_PASSWORD PGDATABASE=$DB_NAME PGCONNECT_TIMEOUT=5
+# Debian's psql is a Perl program that looks for the real one.
+for dir in /usr/lib/postgresql/*/bin; do PATH=$dir:$PATH; done
 sql() { psql -XqAt -v ON_ERROR_STOP=1 -c "$1"; }
 case $1 in
 	serve)

@@ -28,6 +28,7 @@ struct Before {
     content: Content,
     services: Vec<(String, String, String)>,
     volumes: Vec<String>,
+    major: u32,
 }
 
 /// What runs: service, image, restart policy; and that all of it is well.
@@ -43,14 +44,20 @@ fn services(s: &Stack) -> Vec<(String, String, String)> {
 
 impl Before {
     fn of(s: &Stack) -> Self {
-        Before { files: s.files(), content: Content::of(s), services: services(s), volumes: s.volumes() }
+        Before {
+            files: s.files(),
+            content: Content::of(s),
+            services: services(s),
+            volumes: s.volumes(),
+            major: s.major(),
+        }
     }
     /// Fails the test unless the stack is what it was, writes by the application apart.
     #[track_caller]
     fn assert_again(&self, s: &Stack, what: &str) {
         assert_eq!(s.files(), self.files, "{what}: files");
         assert_eq!(services(s), self.services, "{what}: services");
-        assert_eq!(s.major(), 13, "{what}: version");
+        assert_eq!(s.major(), self.major, "{what}: version");
         self.content.assert_still(s, &GROWING, what);
     }
 }
@@ -176,8 +183,8 @@ fn killed_and_rolled_back(steps: &[Step], bind: bool) {
                 (true, false) => Some(old_data(&s)),
                 (true, true) => Some(old_data_aside(&s)),
             };
-        // What an update command made of the new data is kept, too; but only users' work stands in the way.
-        let kept = begun(Step::MigrateApplication);
+        // Once the service has run on the new data, it is kept; but only users' work stands in the way.
+        let kept = begun(Step::StartDatabase);
         let writers = begun(Step::StartApplication);
         if writers {
             let rows =
@@ -302,4 +309,52 @@ fn a_rollback_of_a_finished_run_killed_at_every_boundary_and_resumed_goes_back()
 #[test]
 fn a_rollback_of_an_unfinished_run_killed_at_every_boundary_and_resumed_goes_back() {
     rollback_killed_everywhere(true, Some("stop-new-server::after-record"));
+}
+
+/// The steps of a run in which only the application moves.
+const APPLICATION_ALONE: [Step; 11] = [
+    Step::FetchImages,
+    Step::StopApplication,
+    Step::FenceDatabase,
+    Step::BackUp,
+    Step::StopOldServer,
+    Step::StartDatabase,
+    Step::CheckLogin,
+    Step::EditApplicationFiles,
+    Step::MigrateApplication,
+    Step::StartApplication,
+    Step::CheckHealth,
+];
+
+#[test]
+fn an_update_of_the_application_alone_and_its_rollback_killed_at_every_boundary_and_resumed_end_well() {
+    let s = stack("mini");
+    s.edit("compose.yaml", "postgres:13", "postgres:17");
+    s.up();
+    let before = Before::of(&s);
+    let has_column = || {
+        let sql = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'item' AND column_name = 'lifecycle'";
+        s.psql("app", sql) == "1"
+    };
+    let forth = boundaries(&APPLICATION_ALONE);
+    for (i, (step, place)) in forth.iter().enumerate() {
+        let args: &[&str] = if i == 0 { &["upgrade", "--app-version", "2", "--yes"] } else { &["resume"] };
+        let _ = s.repot_failing(args, &kill_at(&format!("{}::{place}", step.name()))).was_killed();
+    }
+    let _ = s.repot(&["resume"]).ok().prints(&["PostgreSQL stays at 17"]);
+    assert_eq!(s.state(), "done");
+    assert!(has_column(), "the update command has run");
+    before.content.assert_still(&s, &GROWING, "after the update");
+
+    let back = boundaries(&APPLICATION_ALONE.iter().rev().copied().collect::<Vec<_>>());
+    for (i, (step, place)) in back.iter().enumerate() {
+        let args: &[&str] = if i == 0 { &["rollback", "--yes", "--discard-new-writes"] } else { &["resume"] };
+        let _ = s.repot_failing(args, &kill_at(&format!("undo-{}::{place}", step.name()))).was_killed();
+    }
+    let _ = s.repot(&["resume"]).ok();
+    assert_eq!(s.state(), "rolled-back");
+    assert!(!has_column(), "the schema is the old version's");
+    before.assert_again(&s, "after the rollback");
+    assert_eq!(s.volumes(), before.volumes);
+    eprintln!("boundaries: {} resumed, {} of the rollback resumed", forth.len(), back.len());
 }

@@ -36,15 +36,28 @@ true
 /// old one; busybox knows only owner and mode.
 const RENAME: &str = r#"
 set -eu; cd /repot
+if [ -L "$1" ]; then echo "$1 is a symbolic link" >&2; exit 1; fi
 if [ ! -e "$2" ]; then mv -- "$1" "$2"; fi
 if [ ! -e "$1" ]; then
-  mkdir -- "$1"
-  chown "$(stat -c %u:%g "$2")" "$1"; chmod "$(stat -c %a "$2")" "$1"
+  # Made under another name first: the live name appears with everything about it right, or not at all.
+  n="$1.repot-new"; rm -rf -- "$n"; mkdir -- "$n"
+  chown "$(stat -c %u:%g "$2")" "$n"; chmod "$(stat -c %a "$2")" "$n"
   if tar --version 2>/dev/null | grep -q GNU; then
-    (cd "$2" && tar --no-recursion --acls --xattrs --selinux -cf - . 2>/dev/null) | (cd "$1" && tar --acls --xattrs --selinux -xpf - 2>/dev/null) || true
+    (cd "$2" && tar --no-recursion --acls --xattrs --selinux -cf - . 2>/dev/null) | (cd "$n" && tar --acls --xattrs --selinux -xpf - 2>/dev/null) || true
   fi
+  mv -- "$n" "$1"
 fi
 sync
+"#;
+
+/// `$1` name, `$2` aside, `$3` where PG_VERSION is below them, `$4` the old major: whether the old data is there.
+const PRESENT: &str = r#"
+cd /repot
+for n in "$2" "$1"; do
+  f="$n/$3/PG_VERSION"
+  if [ -s "$f" ] && [ "$(head -n 1 "$f")" = "$4" ]; then echo yes; exit 0; fi
+done
+echo no
 "#;
 
 /// `$1` name, `$2` aside, `$3` the name for new data or empty to remove it.
@@ -159,6 +172,13 @@ pub fn set_aside(docker: &Docker, run: &str, image: &str, how: &SetAside) -> Res
             in_store(docker, run, image, parent, RENAME, &[name, aside], None).map(drop)
         }
         SetAside::NewVolume { new, labels, .. } => {
+            if docker.volume(new)?.is_some() && !made_by(docker, new, run)? {
+                return Err(Error::failed(
+                    "volume-exists",
+                    format!("the volume {new} exists and is not repot's"),
+                )
+                .help("`repot rollback`, remove or rename that volume, then try again"));
+            }
             let mut labels = labels.clone();
             labels.push((crate::host::docker::LABEL_RUN.to_owned(), run.to_owned()));
             docker.create_volume(new, &labels)
@@ -180,6 +200,36 @@ pub fn is_set_aside(docker: &Docker, run: &str, image: &str, how: &SetAside) -> 
 
 fn made_by(docker: &Docker, volume: &str, run: &str) -> Result<bool> {
     Ok(docker.volume(volume)?.is_some_and(|v| v["Labels"][crate::host::docker::LABEL_RUN] == run))
+}
+
+/// See [`crate::host::Host::old_data_present`].
+pub fn old_present(
+    docker: &Docker,
+    run: &str,
+    image: &str,
+    how: &SetAside,
+    inner: &str,
+    major: u32,
+) -> Result<bool> {
+    let major = major.to_string();
+    let (store, args): (Store, [&str; 4]) = match how {
+        SetAside::Rename { parent, name, aside, .. } => (parent.clone(), [name, aside, inner, &major]),
+        SetAside::NewVolume { old, .. } => {
+            if docker.volume(old)?.is_none() {
+                return Ok(false);
+            }
+            (Store::Volume(old.clone()), [".", ".", inner, &major])
+        }
+    };
+    let out = in_store(docker, run, image, &store, PRESENT, &args, None)?;
+    Ok(String::from_utf8_lossy(&out).trim() == "yes")
+}
+
+/// Whether `name` below `parent` is a symbolic link.
+pub fn is_link(docker: &Docker, run: &str, image: &str, parent: &Store, name: &str) -> Result<bool> {
+    let script = r#"if [ -L "/repot/$1" ]; then echo yes; fi"#;
+    let out = in_store(docker, run, image, parent, script, &[name], None)?;
+    Ok(!out.is_empty())
 }
 
 /// See [`crate::host::Host::put_back`].

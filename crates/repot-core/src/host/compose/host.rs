@@ -149,6 +149,18 @@ impl ComposeHost {
             .retryable())
     }
 
+    /// Ties the server to this process: when repot is gone, however it went, the server is asked to stop. Without
+    /// this, somebody who starts the application by hand after a `kill -9` would open the data directory twice,
+    /// and two servers in two containers do not see each other's lock.
+    fn hold(&self, name: &str) -> Result<()> {
+        let script = "cat > /dev/null; kill -INT 1";
+        let lease = Cmd::new("docker").args(["exec", "-i", name, "sh", "-c", script]).hold()?;
+        if let Ok(mut all) = LEASES.lock() {
+            all.insert(name.to_owned(), lease);
+        }
+        Ok(())
+    }
+
     /// Carries one connection: bash opens it itself, so the image needs no client at all, and `cat` is in every
     /// image.
     fn carrier(relay: &str, host: &str) -> Cmd {
@@ -176,6 +188,8 @@ impl ComposeHost {
         let mut all = vec![
             ("PGHOST".to_owned(), "127.0.0.1".to_owned()),
             ("PGUSER".to_owned(), superuser.to_owned()),
+            // A database or role may be set to read only; repot loads it all the same.
+            ("PGOPTIONS".to_owned(), "-c default_transaction_read_only=off".to_owned()),
             ("PGDATABASE".to_owned(), "postgres".to_owned()),
         ];
         all.extend(env.iter().cloned());
@@ -195,6 +209,9 @@ impl ComposeHost {
         Ok(Guard { docker: self.docker.clone(), name })
     }
 }
+
+/// What ties own servers to this process, by container name.
+static LEASES: std::sync::Mutex<BTreeMap<String, crate::exec::Held>> = std::sync::Mutex::new(BTreeMap::new());
 
 /// Removes a container when it is dropped.
 #[derive(Debug)]
@@ -330,7 +347,7 @@ impl Host for ComposeHost {
         if !ids.is_empty() {
             // A container with `restart: always` comes back when the daemon restarts, say after a power cut in
             // the middle of the run, and would open the very data directory that is being moved.
-            Cmd::new("docker").args(["update", "--restart=no"]).args(&ids).uninterruptible().output()?;
+            Cmd::new("docker").args(["update", "--restart=no"]).args(&ids).uninterruptible().run()?;
         }
         let names: Vec<&str> = services.iter().map(|s| s.service.as_str()).collect();
         for n in &names {
@@ -381,6 +398,14 @@ impl Host for ComposeHost {
         let mut c = self.at.compose().args(["up", "-d", "--no-build"]);
         if !with_dependencies {
             c = c.arg("--no-deps");
+        }
+        let project = self.at.load()?;
+        for s in self.services()?.iter().filter(|s| names.contains(&s.service)) {
+            // Somebody scaled it by hand: stopped containers still tell to how many.
+            let wanted = project.services.get(&s.service).map_or(1, |p| p.replicas);
+            if !s.containers.is_empty() && s.containers.len() as u64 != wanted {
+                c = c.arg("--scale").arg(format!("{}={}", s.service, s.containers.len()));
+            }
         }
         let out = c.args(names).output()?;
         if out.ok() {
@@ -575,8 +600,9 @@ impl Host for ComposeHost {
         let connector = self.server_connector(spec.role, &spec.superuser);
         loop {
             interrupt::check()?;
-            let error = match connector.connect("postgres") {
-                Ok(_) => return Ok(()),
+            // template1 is in every cluster; `postgres` may have been dropped.
+            let error = match connector.connect("template1") {
+                Ok(_) => return self.hold(&name),
                 Err(e) => e,
             };
             let gone = !self.server_running(spec.role)?;
@@ -609,6 +635,7 @@ impl Host for ComposeHost {
 
     fn stop_server(&self, role: Role) -> Result<()> {
         let name = self.server_name(role);
+        let lease = LEASES.lock().ok().and_then(|mut all| all.remove(&name));
         for relay in [format!("{name}-relay"), format!("{name}-own")] {
             forget(&relay);
             self.docker.remove_container(&relay)?;
@@ -617,6 +644,7 @@ impl Host for ComposeHost {
         if c["State"]["Running"] == true {
             self.docker.stop(&name, SERVER_STOP_S)?;
         }
+        drop(lease);
         self.docker.remove_container(&name)
     }
 
@@ -708,6 +736,9 @@ impl Host for ComposeHost {
     }
     fn put_back(&self, image: &str, how: &SetAside, keep_new: bool) -> Result<()> {
         data::put_back(&self.docker, &self.run, image, how, keep_new)
+    }
+    fn old_data_present(&self, image: &str, how: &SetAside, inner: &str, major: u32) -> Result<bool> {
+        data::old_present(&self.docker, &self.run, image, how, inner, major)
     }
     fn clear_new(&self, image: &str, how: &SetAside) -> Result<()> {
         data::clear_new(&self.docker, &self.run, image, how)

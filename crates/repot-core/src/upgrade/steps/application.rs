@@ -61,31 +61,25 @@ pub(super) fn stop_database(cx: &Context) -> Result<()> {
 
 pub(super) fn start_as_it_was(cx: &Context) -> Result<()> {
     let plan = cx.plan();
-    let was_well = |s: &&ServiceState| s.running && !s.restarting && s.health != "unhealthy";
-    let database: Vec<String> = plan
-        .services
-        .iter()
-        .filter(|s| s.service == plan.service)
-        .filter(was_well)
-        .map(|s| s.service.clone())
-        .collect();
-    let others = plan.application_services();
-    cx.host.start_services(&database, false, cx.observer)?;
-    cx.host.wait_healthy(&database, 300, cx.observer)?;
-    // Where the database was down already, its dependants are started beside it as they were, not after it.
-    cx.host.start_services(&others, !database.is_empty(), cx.observer)?;
+    let names = |which: &dyn Fn(&ServiceState) -> bool| -> Vec<String> {
+        plan.services.iter().filter(|s| which(s)).map(|s| s.service.clone()).collect()
+    };
+    // What ran is started again; what was well is waited for.
+    let was_well = |s: &ServiceState| s.running && !s.restarting && s.health != "unhealthy";
+    let database = names(&|s| s.service == plan.service && (s.running || s.restarting));
+    let well = names(&|s| s.service == plan.service && was_well(s));
     cx.host.restore_restart_policies(&plan.services)?;
-    let well: Vec<String> = plan
-        .services
-        .iter()
-        .filter(|s| s.service != plan.service)
-        .filter(was_well)
-        .map(|s| s.service.clone())
-        .collect();
-    if database.is_empty() {
+    cx.host.start_services(&database, false, cx.observer)?;
+    cx.host.wait_healthy(&well, 300, cx.observer)?;
+    // Where the database was down already, its dependants are started beside it as they were, not after it.
+    cx.host.start_services(&plan.application_services(), !well.is_empty(), cx.observer)?;
+    // Once more: what Compose has recreated has the policy of the file, what was set by hand comes back too.
+    cx.host.restore_restart_policies(&plan.services)?;
+    if well.is_empty() {
         return Ok(());
     }
-    cx.host.wait_healthy(&well, plan.profile.health.timeout_s.unwrap_or(120), cx.observer)
+    let others = names(&|s| s.service != plan.service && was_well(s));
+    cx.host.wait_healthy(&others, plan.profile.health.timeout_s.unwrap_or(120), cx.observer)
 }
 
 pub(super) fn start_database(cx: &Context) -> Result<Value> {
@@ -96,6 +90,17 @@ pub(super) fn start_database(cx: &Context) -> Result<Value> {
     let version = connector.connect("postgres")?.scalar("SHOW server_version")?;
     let written = rows_written(connector.as_ref()).map_or(Value::Null, |n| json!(n));
     Ok(json!({ "server_version": version, "rows_written": written }))
+}
+
+/// Sees to it that the service's server answers: the machine may have been restarted since the step that started it.
+fn database_answers(cx: &Context) -> Result<()> {
+    let service = vec![cx.plan().service.clone()];
+    let up = cx.host.services()?.iter().any(|s| s.service == cx.plan().service && s.running);
+    if !up {
+        cx.host.start_services(&service, false, cx.observer)?;
+        cx.host.wait_healthy(&service, 300, cx.observer)?;
+    }
+    wait_for_service(cx).map(drop)
 }
 
 fn logins(cx: &Context) -> Result<Credentials> {
@@ -162,6 +167,7 @@ pub(super) fn check_login(cx: &Context) -> Result<Value> {
         ));
         return Ok(json!({ "tried": false }));
     };
+    database_answers(cx)?;
     cx.host
         .login_as_application(&plan.application_user, password, &plan.application_database)
         .map_err(|e| {
@@ -173,6 +179,7 @@ pub(super) fn check_login(cx: &Context) -> Result<Value> {
 
 pub(super) fn migrate(cx: &Context) -> Result<Value> {
     let Some(app) = &cx.plan().app_move else { return Ok(json!({})) };
+    database_answers(cx)?;
     let result = match (&app.service, app.command.is_empty()) {
         (Some(service), false) => {
             cx.host.run_in_service(service, &app.command, &app.environment, cx.observer)?;
@@ -189,6 +196,8 @@ pub(super) fn migrate(cx: &Context) -> Result<Value> {
 
 pub(super) fn start(cx: &Context) -> Result<Value> {
     let names = cx.plan().application_services();
+    // Before the start: an application that leans on being restarted until its database is there needs it then.
+    cx.host.restore_restart_policies(&cx.plan().services)?;
     cx.host.start_services(&names, true, cx.observer)?;
     cx.host.restore_restart_policies(&cx.plan().services)?;
     Ok(json!({ "started": names }))

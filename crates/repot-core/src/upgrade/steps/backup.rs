@@ -15,7 +15,7 @@ use crate::engine::postgres::settings::files_to_carry;
 use crate::error::{Error, Result};
 use crate::host::Role;
 use crate::progress::{Event, human_bytes};
-use crate::upgrade::plan::now;
+use crate::upgrade::plan::{Step, now};
 use crate::verify::{ClusterFingerprint, TakeOptions, take};
 
 /// Configuration files of the old data directory that go into the set, beside certificates and keys.
@@ -40,9 +40,20 @@ fn set_dir(cx: &Context) -> Result<PathBuf> {
 pub(super) fn is_complete(cx: &Context) -> Result<Option<Value>> {
     let dir = set_dir(cx)?;
     match repot_store::open(&dir) {
-        Ok(m) if m.run == cx.run.id => summary(&dir, &m).map(Some),
+        Ok(m) if m.run == cx.run.id => with_transaction(cx, summary(&dir, &m)?).map(Some),
         Ok(_) | Err(StoreError::Incomplete(_)) => Ok(None),
         Err(e) => Err(store_error(e)),
+    }
+}
+
+/// The set was made before somebody wrote to the old server again: it is no longer what is to be restored. Its
+/// dumps are made anew in its place.
+pub(crate) fn forget_stale(dir: &Path) -> Result<()> {
+    match std::fs::remove_file(dir.join(MANIFEST_NAME)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(format!("cannot set the stale backup set {} aside", dir.display()), &e))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -130,7 +141,13 @@ pub(super) fn back_up(cx: &Context) -> Result<Value> {
         )
         .help("the disk is at fault; give another place with --backup-dir after `repot rollback`"));
     }
-    summary(&dir, &manifest)
+    with_transaction(cx, summary(&dir, &manifest)?)
+}
+
+/// Adds the number of the old server's next transaction, as the fence found it: see `reopen_stale_backup`.
+fn with_transaction(cx: &Context, mut result: Value) -> Result<Value> {
+    result["next_transaction"] = cx.result(Step::FenceDatabase)["next_transaction"].clone();
+    Ok(result)
 }
 
 fn client_version(cx: &Context) -> Result<String> {
@@ -179,10 +196,15 @@ fn dump_all(
                     };
                     checked(&cmd, sink)
                 };
-                match run("--compress=zstd:1", sink) {
+                let mut written = 0;
+                let first = run("--compress=zstd:1", &mut |chunk: &[u8]| {
+                    written += chunk.len();
+                    sink(chunk)
+                });
+                match first {
                     // pg_dump before 16 does not know zstd, and a later one may be built without it; both say so
                     // before they write anything.
-                    Err(e) if e.why.as_deref().is_some_and(|w| w.contains("compress")) => {
+                    Err(e) if written == 0 && e.why.as_deref().is_some_and(|w| w.contains("compress")) => {
                         run("--compress=1", sink)
                     }
                     other => other,

@@ -19,6 +19,8 @@ mod restore;
 mod server;
 
 pub(crate) use application::rows_written_since;
+pub(crate) use backup::forget_stale;
+pub(crate) use server::{control_hash, require_old_data};
 
 /// What a step works with.
 pub(crate) struct Context<'a> {
@@ -48,8 +50,8 @@ impl Context<'_> {
     }
     /// What the fenced old server said.
     fn facts(&self) -> Result<ClusterFacts> {
-        serde_json::from_value(self.result(Step::FenceDatabase)["facts"].clone())
-            .map_err(|e| Error::failed("catalog", "the journal lacks what the old server said").why(e))
+        serde_json::from_slice(&self.files.load("facts.json")?)
+            .map_err(|e| Error::failed("run-files-damaged", "the run lacks what the old server said").why(e))
     }
     fn note(&self, text: impl Into<String>) {
         self.observer.event(Event::Note(text.into()));

@@ -137,7 +137,8 @@ fn create_database(
             s
         });
     cx.progress(format!("database {name}"), 0, 0);
-    psql(cx, role, "postgres", sql.into_bytes())
+    // Not through `postgres`: it may be the very one that is being made.
+    psql(cx, role, "template1", sql.into_bytes())
 }
 
 /// Runs a pg_restore that needs only the head of the archive, and returns what it prints.
@@ -250,16 +251,23 @@ pub(super) fn undo_migration(cx: &Context) -> Result<()> {
         let name = entry.database.as_deref().unwrap_or_default();
         let Some(want) = wanted.databases.get(name) else { continue };
         let only = TakeOptions { jobs: 2, databases: Some(vec![name.to_owned()]), ..TakeOptions::default() };
-        let now = take(connector.as_ref(), &only, &|_| {})?;
-        if now.databases.get(name).is_some_and(|d| {
-            compare_databases((want, wanted.server_version_num), (d, now.server_version_num)).same()
-        }) {
+        let is_as_it_was = match take(connector.as_ref(), &only, &|_| {}) {
+            // An earlier attempt was cut off between the renaming and the restore.
+            Err(e) if e.code == "database-missing" => false,
+            other => {
+                let now = other?;
+                let version = now.server_version_num;
+                let same = |d| compare_databases((want, wanted.server_version_num), (d, version)).same();
+                now.databases.get(name).is_some_and(same)
+            }
+        };
+        if is_as_it_was {
             continue;
         }
         let aside =
             format!("{}_repot_{}", name.chars().take(30).collect::<String>(), plan.run.replace('-', "_"));
         {
-            let home = connector.connect(if name == "postgres" { "template1" } else { "postgres" })?;
+            let home = connector.connect("template1")?;
             let moved =
                 home.query(&format!("SELECT 1 FROM pg_database WHERE datname = {}", literal(&aside)))?;
             if moved.is_empty() {

@@ -6,8 +6,9 @@ use super::Context;
 use crate::app::detect::detect_again;
 use crate::engine::postgres::facts::{ClusterFacts, gather};
 use crate::error::{Error, Result};
-use crate::host::{ClusterState, InitSpec, Role, ServerSpec};
+use crate::host::{ClusterState, Host, InitSpec, Role, ServerSpec};
 use crate::upgrade::check::{Severity, check_database, check_image};
+use crate::upgrade::plan::Plan;
 
 pub(super) fn fence(cx: &Context) -> Result<Value> {
     super::application::stop_database(cx)?;
@@ -34,9 +35,7 @@ pub(super) fn fence(cx: &Context) -> Result<Value> {
     if let Some(d) = &plan.destination {
         let deployment = detect_again(&plan.project, &plan.profile, &plan.service)?;
         let mut findings = check_database(&deployment, &facts, connector.as_ref(), d.major)?;
-        if plan.source.facts.is_none() {
-            findings.extend(check_image(&deployment, &facts, &d.image, d.major)?);
-        }
+        findings.extend(check_image(&deployment, &facts, &d.image, d.major)?);
         let blockers: Vec<String> = findings
             .iter()
             .filter(|f| f.severity == Severity::Blocker)
@@ -48,7 +47,12 @@ pub(super) fn fence(cx: &Context) -> Result<Value> {
             ));
         }
     }
-    Ok(json!({ "facts": facts }))
+    // Facts hold settings, and those may hold passwords: a file of the run (mode 0600), not the journal.
+    cx.files.save("facts.json", &serde_json::to_vec(&facts).unwrap_or_default())?;
+    // The next transaction's number tells, on a resume, whether anybody wrote in between.
+    let next =
+        connector.connect("template1")?.scalar("SELECT txid_snapshot_xmax(txid_current_snapshot())")?;
+    Ok(json!({ "next_transaction": next }))
 }
 
 pub(super) fn old_is_shut_down(cx: &Context) -> Result<Option<Value>> {
@@ -71,7 +75,11 @@ pub(super) fn stop_old(cx: &Context) -> Result<Value> {
         state = cx.host.data_state(cx.plan().helper_image(), data)?;
     }
     match state.cluster {
-        Some(ClusterState::ShutDown) => Ok(json!({ "state": "shut down", "size_bytes": state.size_bytes })),
+        Some(ClusterState::ShutDown) => Ok(json!({
+            "state": "shut down",
+            "size_bytes": state.size_bytes,
+            "pg_control": control_hash(cx.plan(), cx.host)?,
+        })),
         other => Err(Error::failed(
             "not-shut-down",
             format!("the old data ({}) is not cleanly shut down", data.describe()),
@@ -81,9 +89,31 @@ pub(super) fn stop_old(cx: &Context) -> Result<Value> {
     }
 }
 
+/// Hash of the old data's pg_control: every server that opens the data changes it.
+pub(crate) fn control_hash(plan: &Plan, host: &dyn Host) -> Result<String> {
+    let bytes = host.read_data_file(plan.helper_image(), &plan.source.data, "global/pg_control")?;
+    Ok(crate::upgrade::files::hash(&bytes.unwrap_or_default()))
+}
+
 pub(super) fn is_set_aside(cx: &Context) -> Result<Option<Value>> {
     let done = cx.host.is_set_aside(cx.plan().helper_image(), &cx.destination()?.set_aside)?;
     Ok(done.then(|| json!({})))
+}
+
+/// Fails unless the old data is where it was put: without it there is nothing to go back to, and the new data is
+/// all there is.
+pub(crate) fn require_old_data(plan: &Plan, host: &dyn Host) -> Result<()> {
+    let Some(d) = &plan.destination else { return Ok(()) };
+    if host.old_data_present(plan.helper_image(), &d.set_aside, &d.old_inner, plan.source.major)? {
+        return Ok(());
+    }
+    let place = crate::upgrade::report::where_aside(d);
+    Err(Error::refused("old-data-missing", format!("the old data is not in {place} any more"))
+        .why("somebody has moved or removed it; the new data is the only copy and stays as it is")
+        .help(match &plan.backup_set {
+            Some(set) => format!("the backup set of the run may still be there: {}", set.display()),
+            None => "restore a backup of your own".to_owned(),
+        }))
 }
 
 pub(super) fn set_aside(cx: &Context) -> Result<Value> {
@@ -93,6 +123,10 @@ pub(super) fn set_aside(cx: &Context) -> Result<Value> {
 
 pub(super) fn put_back(cx: &Context) -> Result<()> {
     cx.host.stop_server(Role::New)?;
+    // Somebody may have started services by hand: nothing may have the new data open while it is moved.
+    super::application::stop_again(cx)?;
+    super::application::stop_database(cx)?;
+    require_old_data(cx.plan(), cx.host)?;
     cx.host.put_back(cx.plan().helper_image(), &cx.destination()?.set_aside, cx.keep_new)
 }
 
@@ -116,6 +150,7 @@ fn loading_settings(facts: &ClusterFacts, major: u32) -> Vec<(String, String)> {
         ("max_parallel_workers_per_gather", "2"),
         ("statement_timeout", "0"),
         ("lock_timeout", "0"),
+        ("default_transaction_read_only", "off"),
     ]
     .map(|(k, v)| (k.to_owned(), v.to_owned()))
     .to_vec();
@@ -170,8 +205,10 @@ pub(super) fn start_new(cx: &Context) -> Result<Value> {
     let plan = cx.plan();
     let d = cx.destination()?;
     let facts = cx.facts()?;
-    // Whatever an earlier attempt left may be half a cluster.
+    // Whatever an earlier attempt left may be half a cluster, and somebody may have started the service on it.
     cx.host.stop_server(Role::New)?;
+    super::application::stop_database(cx)?;
+    require_old_data(plan, cx.host)?;
     cx.host.clear_new(plan.helper_image(), &d.set_aside)?;
     let spec = ServerSpec {
         role: Role::New,
