@@ -48,10 +48,10 @@ CREATE TABLE part (id bigint PRIMARY KEY, name text NOT NULL, category int NOT N
 CREATE TABLE movement (id bigint PRIMARY KEY, part bigint NOT NULL, quantity double precision, at timestamptz NOT NULL, note text);
 CREATE TABLE document (id int PRIMARY KEY, title text NOT NULL, body text NOT NULL);
 INSERT INTO part SELECT n, 'part ' || md5(n::text), n % 500, (n * 37 % 1000003) / 100.0, timestamptz '2020-01-01 00:00+00' + n * interval '13 s',
-  jsonb_build_object('rev', n % 7, 'tags', jsonb_build_array('t' || n % 11, 'u' || n % 13)) FROM generate_series(1, $million * 400000) n;
+  jsonb_build_object('rev', n % 7, 'tags', jsonb_build_array('t' || n % 11, 'u' || n % 13)) FROM generate_series(1::bigint, $million * 400000) n;
 INSERT INTO movement SELECT n, 1 + n * 7919 % ($million * 400000), n / 3.0, timestamptz '2021-01-01 00:00+00' + n * interval '7 s',
-  CASE WHEN n % 4 = 0 THEN 'moved by ' || md5((n / 4)::text) END FROM generate_series(1, $million * 590000) n;
-INSERT INTO document SELECT n, 'document ' || n, (SELECT string_agg(md5((n * 1000 + i)::text), ' ') FROM generate_series(1, 120) i) FROM generate_series(1, $million * 10000) n;
+  CASE WHEN n % 4 = 0 THEN 'moved by ' || md5((n / 4)::text) END FROM generate_series(1::bigint, $million * 590000) n;
+INSERT INTO document SELECT n, 'document ' || n, (SELECT string_agg(md5((n * 1000 + i)::text), ' ') FROM generate_series(1, 120) i) FROM generate_series(1::bigint, $million * 10000) n;
 CREATE INDEX ON part (category, name);
 CREATE INDEX ON movement (part, at);
 ALTER TABLE movement ADD FOREIGN KEY (part) REFERENCES part;
