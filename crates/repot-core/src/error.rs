@@ -116,6 +116,12 @@ impl Error {
     }
 }
 
+/// Whether a program's words say that a disk is full (strerror of ENOSPC, which PostgreSQL and busybox print).
+#[must_use]
+pub fn speaks_of_full_disk(words: &str) -> bool {
+    words.to_lowercase().contains("no space left")
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;

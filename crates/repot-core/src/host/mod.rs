@@ -255,8 +255,8 @@ pub trait Host: Send + Sync {
     fn start_server(&self, spec: &ServerSpec, observer: &dyn Observer) -> Result<()>;
     /// Whether that server runs.
     fn server_running(&self, role: Role) -> Result<bool>;
-    /// Stops it cleanly and removes it (never its data). Not running is fine.
-    fn stop_server(&self, role: Role) -> Result<()>;
+    /// Stops it cleanly and removes it (never its data); returns the last lines of its log. Not running is fine.
+    fn stop_server(&self, role: Role) -> Result<String>;
     /// Sessions with it.
     fn server_connector(&self, role: Role, superuser: &str) -> Box<dyn Connector>;
     /// A client program (pg_dump, pg_restore, psql, pg_dumpall) of the newer server's version, talking to that

@@ -9,7 +9,7 @@ use super::failpoint::reach;
 use super::files::{RunFiles, make_private_dir};
 use super::plan::{Plan, Step};
 use super::steps::{self, Context};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, speaks_of_full_disk};
 use crate::host::Role;
 use crate::interrupt;
 use crate::journal::catalog::{Catalog, Run, RunState, StepState};
@@ -224,10 +224,11 @@ impl Workspace {
                 Err(e) => {
                     observer.event(Event::StepFailed);
                     // Nothing of ours keeps running on data that somebody may now start by hand.
+                    let mut log = String::new();
                     for role in [Role::Old, Role::New] {
-                        let _ = host.stop_server(role);
+                        log.push_str(&host.stop_server(role).unwrap_or_default());
                     }
-                    let e = begun_error(e);
+                    let e = begun_error(full_disk(e, &log));
                     // The journal must not hide the step's own error.
                     let _ =
                         self.catalog.set_state(id, RunState::Failed, Some(&format!("{}: {e}", step.title())));
@@ -446,6 +447,18 @@ fn begun_error(e: Error) -> Error {
         Kind::Refused | Kind::Usage => e.with_kind(Kind::Failed),
         _ => e,
     }
+}
+
+/// A server whose disk is full may end without a word to whoever is connected; its log says it.
+fn full_disk(e: Error, server_log: &str) -> Error {
+    let said = e.why.as_deref().is_some_and(speaks_of_full_disk);
+    if said || e.kind == Kind::Interrupted || !speaks_of_full_disk(server_log) {
+        return e;
+    }
+    let why = format!("{}\n{server_log}", e.why.as_deref().unwrap_or_default());
+    Error { code: "disk-full", ..e }
+        .why(why)
+        .help("free some space on the disk of the data, then `repot resume`; or `repot rollback`")
 }
 
 /// Adds to a failed step's error what stands where, so that nobody has to guess.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, speaks_of_full_disk};
 use crate::host::docker::{Docker, MountArg, RunSpec};
 use crate::host::{ClusterState, DataLocation, DataState, Role, SetAside, Store};
 
@@ -116,7 +116,7 @@ pub fn in_store(
         let e = Error::failed("data-directory", format!("a helper container could not work on {source}"))
             .why(crate::exec::last_lines(&out.stderr, 4));
         let text = out.stderr.to_lowercase();
-        return Err(if text.contains("no space left") {
+        return Err(if speaks_of_full_disk(&text) {
             Error { code: "disk-full", ..e }.help("free some space on that disk, then run `repot resume`")
         } else if text.contains("read-only file system") {
             Error { code: "read-only", ..e }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::data;
 use super::project::ProjectRef;
 use crate::engine::postgres::session::{Connector, Session, StreamConnector};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, speaks_of_full_disk};
 use crate::exec::Cmd;
 use crate::host::docker::{Docker, LABEL_RUN, MountArg, RunSpec};
 use crate::host::{DataLocation, DataState, Host, Role, ServerSpec, ServiceState, SetAside, Store};
@@ -608,9 +608,8 @@ impl Host for ComposeHost {
             let gone = !self.server_running(spec.role)?;
             if gone || started.elapsed() > SERVER_START {
                 let log = self.docker.logs(&name, 12);
-                let full = log.to_lowercase().contains("no space left");
                 let e = Error::failed(
-                    if full { "disk-full" } else { "server-start" },
+                    if speaks_of_full_disk(&log) { "disk-full" } else { "server-start" },
                     format!("the {} PostgreSQL server ({}) does not start", spec.role.name(), spec.image),
                 )
                 .why(if log.is_empty() { error.to_string() } else { log });
@@ -633,19 +632,22 @@ impl Host for ComposeHost {
         Ok(self.docker.container(&self.server_name(role))?.is_some_and(|c| c["State"]["Running"] == true))
     }
 
-    fn stop_server(&self, role: Role) -> Result<()> {
+    fn stop_server(&self, role: Role) -> Result<String> {
         let name = self.server_name(role);
         let lease = LEASES.lock().ok().and_then(|mut all| all.remove(&name));
         for relay in [format!("{name}-relay"), format!("{name}-own")] {
             forget(&relay);
             self.docker.remove_container(&relay)?;
         }
-        let Some(c) = self.docker.container(&name)? else { return Ok(()) };
+        let Some(c) = self.docker.container(&name)? else { return Ok(String::new()) };
         if c["State"]["Running"] == true {
             self.docker.stop(&name, SERVER_STOP_S)?;
         }
         drop(lease);
-        self.docker.remove_container(&name)
+        // Its log goes with it, and it alone knows why a server did not stop as it should.
+        let log = self.docker.logs(&name, 12);
+        self.docker.remove_container(&name)?;
+        Ok(log)
     }
 
     fn server_connector(&self, role: Role, superuser: &str) -> Box<dyn Connector> {

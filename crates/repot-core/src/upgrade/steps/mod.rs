@@ -132,11 +132,11 @@ pub(super) fn has_undo(step: Step) -> bool {
 pub(super) fn undo(step: Step, cx: &Context) -> Result<()> {
     match step {
         Step::StopApplication => application::start_as_it_was(cx),
-        Step::FenceDatabase => cx.host.stop_server(crate::host::Role::Old),
+        Step::FenceDatabase => cx.host.stop_server(crate::host::Role::Old).map(drop),
         Step::BackUp => backup::remove_incomplete(cx),
         Step::SetAside => server::put_back(cx),
         Step::EditDatabaseFiles | Step::EditApplicationFiles => edit::undo(cx, step),
-        Step::StartNewServer => cx.host.stop_server(crate::host::Role::New),
+        Step::StartNewServer => cx.host.stop_server(crate::host::Role::New).map(drop),
         Step::StartDatabase => application::stop_database(cx),
         Step::MigrateApplication => restore::undo_migration(cx),
         Step::StartApplication => application::stop_again(cx),

@@ -11,7 +11,7 @@ use super::Context;
 use super::backup::{fingerprint_of, globals_sql, set_of};
 use crate::engine::postgres::facts::ClusterFacts;
 use crate::engine::postgres::session::{ident, literal};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, speaks_of_full_disk};
 use crate::exec::Cmd;
 use crate::host::{Role, ServerSpec};
 use crate::upgrade::plan::Step;
@@ -59,7 +59,7 @@ fn psql(cx: &Context, role: Role, database: &str, sql: Vec<u8>) -> Result<()> {
 }
 
 fn restore_error(stderr: &str) -> Error {
-    let full = stderr.to_lowercase().contains("no space left");
+    let full = speaks_of_full_disk(stderr);
     let e = Error::failed(
         if full { "disk-full" } else { "restore-failed" },
         "the new server did not take the old data",
@@ -300,7 +300,7 @@ pub(super) fn undo_migration(cx: &Context) -> Result<()> {
         cx.note(format!("the database {name} is as it was; what the update made of it is kept as {aside}"));
     }
     debug_assert!(cx.run.step(Step::BackUp).is_some());
-    cx.host.stop_server(Role::Old)
+    cx.host.stop_server(Role::Old).map(drop)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::app::detect::detect_again;
 use crate::engine::postgres::facts::{ClusterFacts, gather};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, speaks_of_full_disk};
 use crate::host::{ClusterState, Host, InitSpec, Role, ServerSpec};
 use crate::upgrade::check::{Severity, check_database, check_image};
 use crate::upgrade::plan::Plan;
@@ -64,14 +64,14 @@ pub(super) fn old_is_shut_down(cx: &Context) -> Result<Option<Value>> {
 }
 
 pub(super) fn stop_old(cx: &Context) -> Result<Value> {
-    cx.host.stop_server(Role::Old)?;
+    let mut log = cx.host.stop_server(Role::Old)?;
     let data = &cx.plan().source.data;
     let mut state = cx.host.data_state(cx.plan().helper_image(), data)?;
     if state.cluster != Some(ClusterState::ShutDown) {
         // The server died before it was asked to stop (a power cut, a daemon that was restarted): let it
         // recover, then stop it in good order.
         fence(cx)?;
-        cx.host.stop_server(Role::Old)?;
+        log = cx.host.stop_server(Role::Old)?;
         state = cx.host.data_state(cx.plan().helper_image(), data)?;
     }
     match state.cluster {
@@ -80,13 +80,25 @@ pub(super) fn stop_old(cx: &Context) -> Result<Value> {
             "size_bytes": state.size_bytes,
             "pg_control": control_hash(cx.plan(), cx.host)?,
         })),
-        other => Err(Error::failed(
-            "not-shut-down",
+        other => Err(not_shut_down(
             format!("the old data ({}) is not cleanly shut down", data.describe()),
-        )
-        .why(format!("pg_control says `{}`", other.map_or("unknown", ClusterState::words)))
-        .help("`repot resume` starts and stops it once more; `repot rollback` brings the application back")),
+            other,
+            &log,
+            "`repot resume` starts and stops it once more; `repot rollback` brings the application back",
+        )),
     }
+}
+
+/// Why a server that was asked to stop left its data unfinished: a full disk is the usual reason, and then that is
+/// what has to be corrected first.
+fn not_shut_down(what: String, found: Option<ClusterState>, log: &str, next: &str) -> Error {
+    let full = speaks_of_full_disk(log);
+    let why = format!("pg_control says `{}`\n{log}", found.map_or("unknown", ClusterState::words));
+    Error::failed(if full { "disk-full" } else { "not-shut-down" }, what).why(why).help(if full {
+        format!("free some space on that disk; {next}")
+    } else {
+        next.to_owned()
+    })
 }
 
 /// Hash of the old data's pg_control: every server that opens the data changes it.
@@ -232,15 +244,16 @@ pub(super) fn start_new(cx: &Context) -> Result<Value> {
 
 pub(super) fn stop_new(cx: &Context) -> Result<Value> {
     let d = cx.destination()?;
-    cx.host.stop_server(Role::New)?;
+    let log = cx.host.stop_server(Role::New)?;
     cx.host.sync_data(&d.image, &d.data)?;
     let state = cx.host.data_state(&d.image, &d.data)?;
     if state.cluster != Some(ClusterState::ShutDown) || state.major != Some(d.major) {
-        return Err(Error::failed(
-            "not-shut-down",
+        return Err(not_shut_down(
             format!("the new data ({}) is not cleanly shut down", d.data.describe()),
-        )
-        .help("`repot rollback`, then try again"));
+            state.cluster,
+            &log,
+            "`repot resume` loads it again from the backup set; `repot rollback` brings the old data back",
+        ));
     }
     Ok(json!({ "size_bytes": state.size_bytes }))
 }

@@ -35,17 +35,30 @@ fn a_disk_that_fills_during_the_backup_can_be_rolled_back() {
     roll_back(&s, &before, &[], None, "data");
 }
 
-#[test]
-fn a_disk_that_fills_during_the_restore_stops_the_run_and_resume_goes_on_once_there_is_room() {
+/// The disk of the data is full from `point` on, but for `spare_kb`; then there is room again.
+#[track_caller]
+fn full_disk_of_the_data(point: &str, spare_kb: u64, title: &str) {
     let (s, disk) = mini_on_disk(2 << 20);
     let before = Before::of(&s);
-    let repot = stopped_at(&s, &UPGRADE, "start-new-server::after-record");
-    disk.resize(disk.used_kb() + 3000);
+    let repot = stopped_at(&s, &UPGRADE, point);
+    disk.resize(disk.used_kb() + spare_kb);
     repot.go_on();
-    let _ = repot.wait().exits(1).says(&["space", "repot resume", "repot rollback", "set aside"]);
+    let _ = repot.wait().exits(1).says(&[title, "space", "repot resume", "repot rollback", "set aside"]);
     disk.resize(2 << 20);
     let _ = s.repot(&["resume"]).ok().prints(&["are equal"]);
     before.assert_upgraded(&s);
+}
+
+#[test]
+fn a_disk_that_fills_during_the_restore_stops_the_run_and_resume_goes_on_once_there_is_room() {
+    // A new database alone takes more: a page in each of its three hundred files.
+    full_disk_of_the_data("start-new-server::after-record", 500, "Restore");
+}
+
+#[test]
+fn a_disk_that_fills_while_the_new_data_is_written_out_stops_the_run_and_resume_goes_on() {
+    // What was restored stands in the server's memory in part until the checkpoint of its shutdown.
+    full_disk_of_the_data("compare::after-record", 0, "Make the new data durable");
 }
 
 #[test]
