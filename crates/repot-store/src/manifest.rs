@@ -59,6 +59,10 @@ pub struct Manifest {
     pub client: String,
     /// The files.
     pub files: Vec<FileEntry>,
+    /// Number of the server's next transaction when the set was made (`txid_snapshot_xmax`), where nobody could
+    /// write meanwhile: another number later tells that somebody has written since.
+    #[serde(default)]
+    pub next_transaction: Option<String>,
     /// Fingerprint of the whole server while the dumps were made; the shape is the fingerprint's own.
     pub fingerprint: serde_json::Value,
 }

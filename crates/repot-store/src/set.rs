@@ -259,6 +259,7 @@ mod tests {
                 sha256: done.sha256,
                 restore: String::new(),
             }],
+            next_transaction: None,
             fingerprint: serde_json::Value::Null,
         };
         set.finish(&manifest).expect("finished");

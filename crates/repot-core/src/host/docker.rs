@@ -273,7 +273,12 @@ impl Docker {
 
     /// `docker inspect` of a container, or `None` when there is none of that name or id.
     pub fn container(&self, name: &str) -> Result<Option<Value>> {
-        let out = Cmd::new("docker").args(["container", "inspect", name]).timeout(ASK).output()?;
+        // Uninterruptible, as `logs`: stopping our own servers after a Ctrl-C begins with this question.
+        let out = Cmd::new("docker")
+            .args(["container", "inspect", name])
+            .uninterruptible()
+            .timeout(ASK)
+            .output()?;
         if !out.ok() {
             if out.stderr.to_lowercase().contains("no such container") {
                 return Ok(None);
@@ -317,6 +322,7 @@ impl Docker {
     pub fn logs(&self, name: &str, lines: usize) -> String {
         Cmd::new("docker")
             .args(["logs", "--tail", &lines.to_string(), name])
+            .uninterruptible()
             .timeout(ASK)
             .output()
             .map(|o| {

@@ -294,6 +294,9 @@ pub trait Host: Send + Sync {
     fn read_data_file(&self, image: &str, data: &DataLocation, name: &str) -> Result<Option<Vec<u8>>>;
     /// Writes a file of a data directory, keeping owner and mode of the one it replaces.
     fn write_data_file(&self, image: &str, data: &DataLocation, name: &str, content: &[u8]) -> Result<()>;
+    /// Whether the server that last ran on this data was not one of repot's own ([`Host::start_server`]): somebody
+    /// has started the service, and may have written. No server at all is `false`.
+    fn foreign_server_on(&self, image: &str, data: &DataLocation) -> Result<bool>;
     /// Flushes a data directory to disk.
     fn sync_data(&self, image: &str, data: &DataLocation) -> Result<()>;
     /// Sets the old data aside.

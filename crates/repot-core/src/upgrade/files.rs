@@ -51,6 +51,16 @@ impl RunFiles {
         let path = self.path(name);
         fs::read(&path).map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))
     }
+    /// Removes a file; none of that name is fine.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(format!("cannot remove {}", path.display()), &e))
+            }
+            _ => Ok(()),
+        }
+    }
     /// Stores an edited file's two texts under their hashes.
     pub fn save_text(&self, text: &str) -> Result<String> {
         let hash = hash(text.as_bytes());

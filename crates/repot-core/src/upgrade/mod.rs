@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod cleanup;
+mod doubt;
 pub mod failpoint;
 pub mod files;
 pub mod plan;

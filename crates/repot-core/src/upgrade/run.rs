@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::doubt;
 use super::failpoint::reach;
 use super::files::{RunFiles, make_private_dir};
 use super::plan::{Plan, Step};
 use super::steps::{self, Context};
 use crate::error::{Error, Kind, Result, speaks_of_full_disk};
-use crate::host::Role;
+use crate::host::{Host, Role};
 use crate::interrupt;
 use crate::journal::catalog::{Catalog, Run, RunState, StepState};
 use crate::journal::lock::{self, Lock};
@@ -113,7 +114,9 @@ impl Workspace {
     /// Carries an unfinished run on, forwards or backwards as it was going.
     pub fn resume(&mut self, id: &str, observer: &dyn Observer) -> Result<Run> {
         let run = self.load(id)?;
-        run.plan.host().end_leftovers()?;
+        if run.state.unfinished() {
+            run.plan.host().end_leftovers().map_err(|e| standing(begun_error(e), &run))?;
+        }
         match run.state {
             RunState::RollingBack => self.go_back(id, observer),
             RunState::Done | RunState::RolledBack => Ok(run),
@@ -121,55 +124,25 @@ impl Workspace {
                 if run.steps.iter().any(|s| matches!(s.state, StepState::Undoing | StepState::Undone)) {
                     return self.go_back(id, observer);
                 }
-                self.reopen_doubtful(&run, observer)?;
+                self.reopen_doubtful(&run, observer).map_err(|e| standing(begun_error(e), &run))?;
                 self.go_on(id, observer)
             }
         }
     }
 
-    /// What the world may have done since the run stopped, before it is carried on.
-    ///
-    /// The new server loads without flushing to disk: a load that was cut off begins again from nothing, and what
-    /// was compared with it counts for nothing. Until the data has moved, somebody may have started the
-    /// application by hand: it is stopped again, and whether the backup is still true is found out by the number
-    /// of the next transaction, once the old server is fenced again.
+    /// What the world may have done since the run stopped, before it is carried on: the steps that have to be done
+    /// again are opened again.
     fn reopen_doubtful(&mut self, run: &Run, observer: &dyn Observer) -> Result<()> {
-        let state = |s: Step| run.step(s).map_or(StepState::Pending, |r| r.state);
-        let begun = |s: Step| state(s) != StepState::Pending;
         let host = run.plan.host();
         for role in [Role::Old, Role::New] {
             host.stop_server(role)?;
         }
-        if begun(Step::StartDatabase) {
-            return Ok(());
-        }
-        let mut again: Vec<Step> = Vec::new();
-        if begun(Step::StopApplication) && host.services()?.iter().any(|s| s.running || s.restarting) {
-            observer.event(Event::Note("services were started meanwhile: they are stopped again".to_owned()));
-            again.push(Step::StopApplication);
-        }
-        if !begun(Step::SetAside) {
-            let stopped = run.step(Step::StopOldServer).filter(|s| s.state == StepState::Done);
-            let untouched = match stopped {
-                Some(s) if again.is_empty() => {
-                    s.result["pg_control"] == steps::control_hash(&run.plan, host.as_ref())?
-                }
-                _ => false,
-            };
-            if !untouched {
-                again.extend([Step::FenceDatabase, Step::StopOldServer]);
-            }
-        }
-        if begun(Step::StartNewServer) && state(Step::StopNewServer) != StepState::Done {
-            let note = "the load of the new server was cut off: its data is loaded again";
-            observer.event(Event::Note(note.to_owned()));
-            again.extend(
-                run.steps
-                    .iter()
-                    .map(|s| s.step)
-                    .filter(|s| (Step::StartNewServer..=Step::StopNewServer).contains(s)),
-            );
-        }
+        let begun = |s: Step| run.step(s).is_some_and(|r| r.state != StepState::Pending);
+        let again = if begun(Step::StartDatabase) {
+            doubt::after_the_start(run, host.as_ref(), observer)?
+        } else {
+            doubt::before_the_start(run, host.as_ref(), observer)?
+        };
         for step in again.into_iter().filter(|s| begun(*s)) {
             self.catalog.reopen(&run.id, step)?;
         }
@@ -224,11 +197,8 @@ impl Workspace {
                 Err(e) => {
                     observer.event(Event::StepFailed);
                     // Nothing of ours keeps running on data that somebody may now start by hand.
-                    let mut log = String::new();
-                    for role in [Role::Old, Role::New] {
-                        log.push_str(&host.stop_server(role).unwrap_or_default());
-                    }
-                    let e = begun_error(full_disk(e, &log));
+                    let (log, running) = stop_own_servers(host.as_ref());
+                    let e = still_running(begun_error(full_disk(e, &log)), &running);
                     // The journal must not hide the step's own error.
                     let _ =
                         self.catalog.set_state(id, RunState::Failed, Some(&format!("{}: {e}", step.title())));
@@ -281,6 +251,10 @@ impl Workspace {
         };
         let let_in = begun(Step::StartApplication);
         // Before the application was let in, only somebody who started it by hand can have written.
+        if steps::new_data_is_foreign(run, run.plan.host().as_ref())? {
+            let since = run.step(Step::SetAside).and_then(|r| r.started_at.clone()).unwrap_or_default();
+            return Ok(Some(NewWrites { since, rows: None }));
+        }
         let Some(since) = let_in.clone().or_else(|| begun(Step::StartDatabase)) else { return Ok(None) };
         if run.state == RunState::RollingBack {
             return Ok(None);
@@ -357,8 +331,12 @@ impl Workspace {
                 .help("`repot rollback --discard-new-writes` goes back without them; they are set aside, not deleted"));
         }
         self.catalog.set_state(id, RunState::RollingBack, run.error.as_deref())?;
-        if !start_services {
-            self.files(id)?.save("no-start", b"")?;
+        let files = self.files(id)?;
+        if start_services {
+            // An earlier rollback that was cut off may have been told otherwise.
+            files.remove("no-start")?;
+        } else {
+            files.save("no-start", b"")?;
         }
         self.go_back(id, observer)
     }
@@ -370,7 +348,8 @@ impl Workspace {
         self.catalog.set_state(id, RunState::RollingBack, run.error.as_deref())?;
         // From the moment the service runs on the new data, somebody may have written to it.
         let served = run.step(Step::StartDatabase).is_some_and(|s| s.state != StepState::Pending);
-        let keep_new = served || files.path("keep-new").exists();
+        let keep_new =
+            served || files.path("keep-new").exists() || steps::new_data_is_foreign(&run, host.as_ref())?;
         if keep_new {
             // Remembered, because the steps that tell are themselves undone on the way.
             files.save("keep-new", b"")?;
@@ -403,7 +382,10 @@ impl Workspace {
                 interrupt::check()?;
                 reach(&format!("undo-{}", step.name()), "before-intent")?;
                 self.catalog.intend_undo(id, step)?;
-                if !(no_start && step == Step::StopApplication) {
+                if no_start && step == Step::StopApplication {
+                    // Stopped they stay, but the next boot is to find them as it always did.
+                    host.restore_restart_policies(&run.plan.services)?;
+                } else {
                     steps::undo(step, &cx)?;
                 }
                 reach(&format!("undo-{}", step.name()), "after-apply")?;
@@ -412,7 +394,8 @@ impl Workspace {
             };
             if let Err(e) = undo() {
                 observer.event(Event::StepFailed);
-                let e = begun_error(e);
+                let (_, running) = stop_own_servers(host.as_ref());
+                let e = still_running(begun_error(e), &running);
                 let _ = self.catalog.set_state(
                     id,
                     RunState::RollingBack,
@@ -449,6 +432,30 @@ fn begun_error(e: Error) -> Error {
     }
 }
 
+/// Stops both servers of repot's own; returns what their logs say, and who could not be stopped.
+fn stop_own_servers(host: &dyn Host) -> (String, Vec<String>) {
+    let (mut log, mut running) = (String::new(), Vec::new());
+    for role in [Role::Old, Role::New] {
+        match host.stop_server(role) {
+            Ok(said) => log.push_str(&said),
+            Err(e) => running.push(format!("the {} server could not be stopped: {e}", role.name())),
+        }
+    }
+    (log, running)
+}
+
+/// Adds to an error that a server of repot's own may still have the data open.
+fn still_running(e: Error, running: &[String]) -> Error {
+    if running.is_empty() {
+        return e;
+    }
+    let help =
+        "do not start the application before `docker ps` shows no container called repot-…; `docker stop` it";
+    let help = e.help.iter().map(String::as_str).chain([help]).collect::<Vec<_>>().join("\n");
+    let why = e.why.iter().chain(running).cloned().collect::<Vec<_>>().join("\n");
+    e.why(why).help(help)
+}
+
 /// A server whose disk is full may end without a word to whoever is connected; its log says it.
 fn full_disk(e: Error, server_log: &str) -> Error {
     let said = e.why.as_deref().is_some_and(speaks_of_full_disk);
@@ -466,13 +473,17 @@ fn standing(e: Error, run: &Run) -> Error {
     let mut lines = Vec::new();
     let begun = |s: Step| run.step(s).is_some_and(|r| r.state != StepState::Pending);
     let plan = &run.plan;
-    if begun(Step::SetAside) {
-        if let Some(d) = &plan.destination {
-            lines.push(format!("the old data is whole, set aside: {}", super::report::where_aside(d)));
+    let place = plan.source.data.describe();
+    let aside = plan.destination.as_ref().map(super::report::where_aside).unwrap_or_default();
+    lines.push(match run.step(Step::SetAside).map(|r| r.state) {
+        Some(StepState::Done) => format!("the old data is whole, set aside: {aside}"),
+        Some(StepState::Running) => {
+            format!(
+                "the old data is whole, in its place ({place}) or, if the move was made, set aside ({aside})"
+            )
         }
-    } else {
-        lines.push(format!("the old data is whole, in its place: {}", plan.source.data.describe()));
-    }
+        _ => format!("the old data is whole, in its place: {place}"),
+    });
     if run.step(Step::BackUp).is_some_and(|r| r.state == StepState::Done)
         && let Some(set) = &plan.backup_set
     {

@@ -257,7 +257,8 @@ pub fn clear_new(docker: &Docker, run: &str, image: &str, how: &SetAside) -> Res
         }
         SetAside::NewVolume { new, .. } => {
             if made_by(docker, new, run)? {
-                docker.remove_volume(new)?;
+                // The service may have been tried on it, and its stopped container would hold it.
+                docker.remove_volume_and_users(new)?;
             }
             set_aside(docker, run, image, how)
         }

@@ -23,6 +23,16 @@ const SERVER_START: Duration = Duration::from_mins(15);
 /// How long a server may take to stop; a checkpoint of a large buffer pool takes minutes.
 const SERVER_STOP_S: u64 = 600;
 
+/// pg_hba.conf of a server of repot's own. `postmaster.opts` in the data directory names it, which tells whose
+/// server was the last to open that data.
+const OWN_HBA: &str = "/tmp/repot_hba.conf";
+/// What a server of repot's own begins with: it opens the data only once [`ComposeHost::hold`] has tied it to this
+/// process, and gives up after a minute without.
+const START: &str = "set -e; printf 'local all all trust\\nhost all all 127.0.0.1/32 trust\\n' > /tmp/repot_hba.conf; \
+    chmod 644 /tmp/repot_hba.conf; n=0; until [ -e /tmp/repot_held ]; do n=$((n + 1)); \
+    if [ $n -gt 600 ]; then echo 'repot went away before the server was started' >&2; exit 1; fi; sleep 0.1; done; \
+    exec docker-entrypoint.sh postgres \"$@\"";
+
 /// The parts of the database service's definition that a server of repot's own needs too, fixed at plan time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceExtras {
@@ -151,9 +161,12 @@ impl ComposeHost {
 
     /// Ties the server to this process: when repot is gone, however it went, the server is asked to stop. Without
     /// this, somebody who starts the application by hand after a `kill -9` would open the data directory twice,
-    /// and two servers in two containers do not see each other's lock.
+    /// and two servers in two containers do not see each other's lock. The container waits for it before it opens
+    /// the data ([`START`]), so there is no moment without it; and it asks until it is heard, because the first
+    /// process does not listen while the entrypoint still prepares the server.
     fn hold(&self, name: &str) -> Result<()> {
-        let script = "cat > /dev/null; kill -INT 1";
+        let script =
+            "touch /tmp/repot_held; cat > /dev/null; while kill -INT 1 2>/dev/null; do sleep 1; done";
         let lease = Cmd::new("docker").args(["exec", "-i", name, "sh", "-c", script]).hold()?;
         if let Ok(mut all) = LEASES.lock() {
             all.insert(name.to_owned(), lease);
@@ -369,13 +382,13 @@ impl Host for ComposeHost {
     }
 
     fn restore_restart_policies(&self, services: &[ServiceState]) -> Result<()> {
+        let now = self.services()?;
         for s in services.iter().filter(|s| s.restart != "no") {
-            for id in &s.containers {
-                // The container may have been recreated by Compose, with the policy of the file; then there is
-                // nothing to restore.
-                if self.docker.container(id)?.is_some() {
-                    Cmd::new("docker").args(["update", &format!("--restart={}", s.restart), id]).run()?;
-                }
+            // By name, not by container: one may have been made anew since, and then stopped again. A new one that
+            // has the policy of its file is left alone.
+            for n in now.iter().filter(|n| n.service == s.service && n.restart == "no") {
+                let policy = format!("--restart={}", s.restart);
+                Cmd::new("docker").args(["update", &policy]).args(&n.containers).run()?;
             }
         }
         Ok(())
@@ -537,10 +550,6 @@ impl Host for ComposeHost {
         }];
         // The only way in is the loopback of this container's own network namespace, which reaches nowhere; so
         // everybody who can get there is repot, and no password is needed, whatever pg_hba.conf says.
-        let mut script = String::from(
-            "printf 'local all all trust\\nhost all all 127.0.0.1/32 trust\\n' > /tmp/repot_hba.conf; chmod 644 /tmp/repot_hba.conf; \
-             exec docker-entrypoint.sh postgres \"$@\"",
-        );
         if spec.role == Role::Old {
             mounts.extend(self.extras.mounts.iter().map(|(s, t)| MountArg {
                 source: s.clone(),
@@ -548,13 +557,12 @@ impl Host for ComposeHost {
                 options: "ro".to_owned(),
             }));
         }
-        script.insert_str(0, "set -e; ");
-        let mut args = vec!["-c".to_owned(), script, "repot".to_owned()];
+        let mut args = vec!["-c".to_owned(), START.to_owned(), "repot".to_owned()];
         if spec.role == Role::Old {
             args.extend(self.extras.arguments.iter().cloned());
         }
         for (k, v) in spec.settings.iter().chain([
-            &("hba_file".to_owned(), "/tmp/repot_hba.conf".to_owned()),
+            &("hba_file".to_owned(), OWN_HBA.to_owned()),
             &("listen_addresses".to_owned(), "127.0.0.1".to_owned()),
             &("port".to_owned(), "5432".to_owned()),
             &("ssl".to_owned(), "off".to_owned()),
@@ -596,13 +604,14 @@ impl Host for ComposeHost {
             )
             .why(crate::exec::last_lines(&out.stderr, 4)));
         }
+        self.hold(&name)?;
         let started = Instant::now();
         let connector = self.server_connector(spec.role, &spec.superuser);
         loop {
             interrupt::check()?;
             // template1 is in every cluster; `postgres` may have been dropped.
             let error = match connector.connect("template1") {
-                Ok(_) => return self.hold(&name),
+                Ok(_) => return Ok(()),
                 Err(e) => e,
             };
             let gone = !self.server_running(spec.role)?;
@@ -640,10 +649,12 @@ impl Host for ComposeHost {
             self.docker.remove_container(&relay)?;
         }
         let Some(c) = self.docker.container(&name)? else { return Ok(String::new()) };
+        // First the lease: it asks again and again, while Docker asks once and waits, and the first process hears
+        // nothing while the entrypoint still prepares the server.
+        drop(lease);
         if c["State"]["Running"] == true {
             self.docker.stop(&name, SERVER_STOP_S)?;
         }
-        drop(lease);
         // Its log goes with it, and it alone knows why a server did not stop as it should.
         let log = self.docker.logs(&name, 12);
         self.docker.remove_container(&name)?;
@@ -726,6 +737,15 @@ impl Host for ComposeHost {
     }
     fn write_data_file(&self, image: &str, at: &DataLocation, name: &str, content: &[u8]) -> Result<()> {
         data::write_file(&self.docker, &self.run, image, at, name, content)
+    }
+    fn foreign_server_on(&self, image: &str, at: &DataLocation) -> Result<bool> {
+        if let Store::Volume(v) = &at.store
+            && self.docker.volume(v)?.is_none()
+        {
+            return Ok(false);
+        }
+        let opts = self.read_data_file(image, at, "postmaster.opts")?;
+        Ok(opts.is_some_and(|o| !String::from_utf8_lossy(&o).contains(OWN_HBA)))
     }
     fn sync_data(&self, image: &str, at: &DataLocation) -> Result<()> {
         data::sync(&self.docker, &self.run, image, at)

@@ -40,7 +40,17 @@ fn set_dir(cx: &Context) -> Result<PathBuf> {
 pub(super) fn is_complete(cx: &Context) -> Result<Option<Value>> {
     let dir = set_dir(cx)?;
     match repot_store::open(&dir) {
-        Ok(m) if m.run == cx.run.id => with_transaction(cx, summary(&dir, &m)?).map(Some),
+        Ok(m) if m.run == cx.run.id => {
+            // Complete is not enough: somebody may have written to the old server since it was made, or the disk
+            // does not give it back.
+            let fenced = cx.result(Step::FenceDatabase)["next_transaction"].as_str();
+            let current = m.next_transaction.is_some() && m.next_transaction.as_deref() == fenced;
+            if !current || !repot_store::verify(&dir, &m).map_err(store_error)?.is_empty() {
+                forget_stale(&dir)?;
+                return Ok(None);
+            }
+            with_transaction(cx, summary(&dir, &m)?).map(Some)
+        }
         Ok(_) | Err(StoreError::Incomplete(_)) => Ok(None),
         Err(e) => Err(store_error(e)),
     }
@@ -130,11 +140,13 @@ pub(super) fn back_up(cx: &Context) -> Result<Value> {
         client: client_version(cx)?,
         files,
         fingerprint: serde_json::to_value(&fingerprint).unwrap_or(Value::Null),
+        next_transaction: cx.result(Step::FenceDatabase)["next_transaction"].as_str().map(str::to_owned),
     };
     set.finish(&manifest).map_err(store_error)?;
     // Read back what was written: a set is counted on only when the disk gives it back.
     let damages = repot_store::verify(&dir, &manifest).map_err(store_error)?;
     if let Some(d) = damages.first() {
+        forget_stale(&dir)?;
         return Err(Error::failed(
             "backup-damaged",
             format!("the backup set {} cannot be read back: {} {}", dir.display(), d.name, d.what),

@@ -20,7 +20,7 @@ mod server;
 
 pub(crate) use application::rows_written_since;
 pub(crate) use backup::forget_stale;
-pub(crate) use server::{control_hash, require_old_data};
+pub(crate) use server::{control_hash, new_data_is_foreign, old_data_place, require_old_data};
 
 /// What a step works with.
 pub(crate) struct Context<'a> {

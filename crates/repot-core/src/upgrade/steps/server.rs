@@ -6,9 +6,10 @@ use super::Context;
 use crate::app::detect::detect_again;
 use crate::engine::postgres::facts::{ClusterFacts, gather};
 use crate::error::{Error, Result, speaks_of_full_disk};
-use crate::host::{ClusterState, Host, InitSpec, Role, ServerSpec};
+use crate::host::{ClusterState, DataLocation, Host, InitSpec, Role, ServerSpec, SetAside};
+use crate::journal::catalog::{Run, StepState};
 use crate::upgrade::check::{Severity, check_database, check_image};
-use crate::upgrade::plan::Plan;
+use crate::upgrade::plan::{Plan, Step};
 
 pub(super) fn fence(cx: &Context) -> Result<Value> {
     super::application::stop_database(cx)?;
@@ -60,7 +61,11 @@ pub(super) fn old_is_shut_down(cx: &Context) -> Result<Option<Value>> {
         return Ok(None);
     }
     let state = cx.host.data_state(cx.plan().helper_image(), &cx.plan().source.data)?;
-    Ok((state.cluster == Some(ClusterState::ShutDown)).then(|| json!({ "state": "shut down" })))
+    if state.cluster != Some(ClusterState::ShutDown) {
+        return Ok(None);
+    }
+    let control = control_hash(cx.plan(), cx.host, &cx.plan().source.data)?;
+    Ok(Some(json!({ "state": "shut down", "size_bytes": state.size_bytes, "pg_control": control })))
 }
 
 pub(super) fn stop_old(cx: &Context) -> Result<Value> {
@@ -78,7 +83,7 @@ pub(super) fn stop_old(cx: &Context) -> Result<Value> {
         Some(ClusterState::ShutDown) => Ok(json!({
             "state": "shut down",
             "size_bytes": state.size_bytes,
-            "pg_control": control_hash(cx.plan(), cx.host)?,
+            "pg_control": control_hash(cx.plan(), cx.host, data)?,
         })),
         other => Err(not_shut_down(
             format!("the old data ({}) is not cleanly shut down", data.describe()),
@@ -101,10 +106,37 @@ fn not_shut_down(what: String, found: Option<ClusterState>, log: &str, next: &st
     })
 }
 
-/// Hash of the old data's pg_control: every server that opens the data changes it.
-pub(crate) fn control_hash(plan: &Plan, host: &dyn Host) -> Result<String> {
-    let bytes = host.read_data_file(plan.helper_image(), &plan.source.data, "global/pg_control")?;
+const CONTROL: &str = "global/pg_control";
+
+/// Hash of the pg_control of the old data in `place`: every server that opens the data changes it.
+pub(crate) fn control_hash(plan: &Plan, host: &dyn Host, place: &DataLocation) -> Result<String> {
+    let bytes = host.read_data_file(plan.helper_image(), place, CONTROL)?;
     Ok(crate::upgrade::files::hash(&bytes.unwrap_or_default()))
+}
+
+/// Where the old data is once its setting aside has begun: aside, or still in its place. A named volume is set
+/// aside in its place.
+pub(crate) fn old_data_place(plan: &Plan, host: &dyn Host) -> Result<DataLocation> {
+    let Some(d) = &plan.destination else { return Ok(plan.source.data.clone()) };
+    let SetAside::Rename { parent, aside, .. } = &d.set_aside else { return Ok(plan.source.data.clone()) };
+    let subdir = [aside.as_str(), d.old_inner.as_str()].join("/").trim_end_matches('/').to_owned();
+    let place = DataLocation { store: parent.clone(), target: String::new(), subdir, selinux: None };
+    let there = host.read_data_file(plan.helper_image(), &place, CONTROL)?.is_some();
+    Ok(if there { place } else { plan.source.data.clone() })
+}
+
+/// Whether somebody has run a server on the new data before repot handed it over: what is in it may be their work.
+pub(crate) fn new_data_is_foreign(run: &Run, host: &dyn Host) -> Result<bool> {
+    let begun =
+        |s: Step| run.step(s).is_some_and(|r| !matches!(r.state, StepState::Pending | StepState::Undone));
+    match &run.plan.destination {
+        Some(d) if begun(Step::SetAside) && !begun(Step::StartDatabase) => {
+            // Before the rename itself, what is in the place is the old data.
+            let moved = host.is_set_aside(run.plan.helper_image(), &d.set_aside)?;
+            Ok(moved && host.foreign_server_on(run.plan.helper_image(), &d.data)?)
+        }
+        _ => Ok(false),
+    }
 }
 
 pub(super) fn is_set_aside(cx: &Context) -> Result<Option<Value>> {
@@ -129,6 +161,8 @@ pub(crate) fn require_old_data(plan: &Plan, host: &dyn Host) -> Result<()> {
 }
 
 pub(super) fn set_aside(cx: &Context) -> Result<Value> {
+    // Nothing may have the data open while it is renamed, whoever started it meanwhile.
+    super::application::stop_database(cx)?;
     cx.host.set_aside(cx.plan().helper_image(), &cx.destination()?.set_aside)?;
     Ok(json!({}))
 }
@@ -221,6 +255,14 @@ pub(super) fn start_new(cx: &Context) -> Result<Value> {
     cx.host.stop_server(Role::New)?;
     super::application::stop_database(cx)?;
     require_old_data(plan, cx.host)?;
+    if new_data_is_foreign(cx.run, cx.host)? {
+        return Err(Error::failed(
+            "new-data-in-use",
+            format!("a server that is not repot's has run on the new data ({})", d.data.describe()),
+        )
+        .why("somebody has started the database service before the new data was complete, and may have written to it")
+        .help("`repot rollback --discard-new-writes` goes back, and what is in it is set aside, not deleted"));
+    }
     cx.host.clear_new(plan.helper_image(), &d.set_aside)?;
     let spec = ServerSpec {
         role: Role::New,

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use crate::{GROWING, stack};
 
 mod broken;
+mod by_hand;
 mod disks;
 mod json;
 mod refused;
