@@ -12,6 +12,7 @@ use repot_core::exec::Cmd;
 use repot_core::host::Host;
 use repot_core::progress::Silent;
 use repot_core::upgrade::check::{CheckReport, Finding, Request, Severity, check, examine, render};
+use repot_core::upgrade::planner::{Method, Options, plan};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -337,6 +338,49 @@ fn a_sound_stack_may_go_and_each_fault_outside_the_server_is_named() {
     let report = stack.check(Some(17));
     stack.docker(&["rm", "-fv", &other]);
     has(&report, "data-in-use", Blocker, &other);
+}
+
+/// Names for images that are here, removed at the end.
+struct Tags(Vec<String>);
+
+impl Tags {
+    fn add(&mut self, stack: &Stack, image: &str, name: String) {
+        stack.docker(&["tag", image, &name]);
+        self.0.push(name);
+    }
+}
+
+impl Drop for Tags {
+    fn drop(&mut self) {
+        let _ = Cmd::new("docker").args(["rmi"]).args(&self.0).output();
+    }
+}
+
+#[test]
+fn after_a_bumped_tag_the_old_image_is_one_that_is_here_or_is_asked_for() {
+    let stack = Stack::start("");
+    let repository = format!("localhost:1/{}", stack.name);
+    let mut tags = Tags(Vec::new());
+    tags.add(&stack, "postgres:13", format!("{repository}:13-bullseye"));
+    tags.add(&stack, "postgres:17", format!("{repository}:17"));
+    // Somebody wrote 17 where 13-bullseye stood, and started it.
+    stack.edit("image: postgres:13\n    restart", &format!("image: {repository}:17\n    restart"));
+    stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
+    let deployment = stack.deployment();
+    assert_eq!(deployment.database.source_image, format!("{repository}:13-bullseye"));
+    let report = stack.check(Some(17));
+    assert!(!report.blocked(), "{:#?}", report.findings);
+    let request =
+        Request { to: Some(17), backup_dir: stack.dir.path().join("backups"), ..Request::default() };
+    let options = Options { method: Method::Auto, skip_backup: false, env: BTreeMap::new() };
+    let planned = plan(&deployment, &report, &request, &options).expect("planned");
+    assert!(planned.plan.images.contains(&deployment.database.source_image), "{:?}", planned.plan.images);
+
+    // Then somebody pruned the images, and no registry has it.
+    stack.docker(&["rmi", &format!("{repository}:13-bullseye")]);
+    let report = stack.check(Some(17));
+    has(&report, "registry-unreachable", Blocker, &format!("{repository}:13 "));
+    has(&report, "registry-unreachable", Blocker, "old data");
 }
 
 #[test]
