@@ -315,6 +315,17 @@ fn a_sound_stack_may_go_and_each_fault_outside_the_server_is_named() {
     stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
     stack.wait();
 
+    // An argument names a file of the data directory, which the new server would not find in its own.
+    stack.sh("cp -p $PGDATA/pg_hba.conf $PGDATA/own_hba.conf");
+    let own = "command: postgres -c hba_file=/var/lib/postgresql/data/own_hba.conf";
+    stack.edit("shm_size: 64m", own);
+    stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
+    stack.wait();
+    has(&stack.check(Some(17)), "file-in-old-data", Blocker, "own_hba.conf");
+    stack.edit(own, "shm_size: 64m");
+    stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
+    stack.wait();
+
     // It is down.
     stack.docker(&["compose", "stop", "-t", "60", "db"]);
     let report = stack.check(Some(17));
