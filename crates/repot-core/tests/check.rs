@@ -453,6 +453,11 @@ fn what_stands_in_the_way_inside_the_server_is_named() {
     has(&report, "pending-restart", Warning, "max_connections");
     has(&report, "command-arguments", Info, "work_mem=8MB");
     has(&report, "md5-passwords", Warning, "old");
+    let bytes = |name: &str| {
+        let facts = report.facts.as_ref().expect("facts");
+        facts.databases.iter().find(|d| d.name == name).map(|d| d.large_object_bytes)
+    };
+    assert!(bytes("shop") > bytes("stats"), "their size is known, for the disk space");
     has(&report, "hba-custom", Info, "pg_hba.conf");
     has(&report, "function-search-path", Blocker, "label(text)");
     has(&report, "transaction-ids", Warning, "public.event.tx");
