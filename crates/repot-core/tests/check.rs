@@ -331,6 +331,17 @@ fn a_sound_stack_may_go_and_each_fault_outside_the_server_is_named() {
     let report = stack.check(Some(17));
     has(&report, "database-down", Warning, "stopped");
     assert!(report.facts.is_none() && !report.blocked(), "{:#?}", report.findings);
+    assert!(!report.findings.iter().any(|f| f.code.starts_with("hba-")), "{:#?}", report.findings);
+    // Its access rules are looked at all the same.
+    let rules = |line: &str| {
+        let volume = format!("{}_data:/d", stack.name);
+        let script = format!("echo '{line}' >> /d/pg_hba.conf");
+        let run = ["run", "--rm", "-v", &volume, "--entrypoint", "sh", "postgres:13", "-ec", &script];
+        stack.docker(&run);
+        stack.check(Some(17))
+    };
+    has(&rules("hostssl all all 10.9.8.7/32 cert clientcert=1"), "hba-clientcert", Info, "verify-ca");
+    has(&rules("host all all 10.9.8.7/32"), "hba-invalid", Blocker, "before authentication method");
 
     // And its data is in use elsewhere.
     let other = format!("{}-other", stack.name);
@@ -442,6 +453,11 @@ fn what_stands_in_the_way_inside_the_server_is_named() {
     has(&report, "physical-slots", Warning, "spare");
     has(&report, "tablespaces", Blocker, "/fast");
     has(&report, "large-objects", Info, "1 large object");
+    let bytes = |name: &str| {
+        let facts = report.facts.as_ref().expect("facts");
+        facts.databases.iter().find(|d| d.name == name).map(|d| d.large_object_bytes)
+    };
+    assert!(bytes("shop") > bytes("stats"), "their size is known, for the disk space");
     has(&report, "invalid-indexes", Warning, "public.part_name");
     has(&report, "database-closed", Blocker, "ALTER DATABASE \"closed\" WITH ALLOW_CONNECTIONS true");
     has(&report, "other-databases", Info, "stats");
@@ -453,11 +469,6 @@ fn what_stands_in_the_way_inside_the_server_is_named() {
     has(&report, "pending-restart", Warning, "max_connections");
     has(&report, "command-arguments", Info, "work_mem=8MB");
     has(&report, "md5-passwords", Warning, "old");
-    let bytes = |name: &str| {
-        let facts = report.facts.as_ref().expect("facts");
-        facts.databases.iter().find(|d| d.name == name).map(|d| d.large_object_bytes)
-    };
-    assert!(bytes("shop") > bytes("stats"), "their size is known, for the disk space");
     has(&report, "hba-custom", Info, "pg_hba.conf");
     has(&report, "function-search-path", Blocker, "label(text)");
     has(&report, "transaction-ids", Warning, "public.event.tx");

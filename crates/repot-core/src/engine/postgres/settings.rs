@@ -332,8 +332,8 @@ fn within(facts: &ClusterFacts, path: &str) -> Option<String> {
 /// What a setting is given as: the server's arguments win over the files.
 fn given<'a>(facts: &'a ClusterFacts, arguments: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let files = facts.file_settings.iter().map(|s| (s.name.as_str(), s.value.as_str()));
-    let all = files.chain(arguments.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-    all.filter(|(n, _)| n.eq_ignore_ascii_case(name)).last().map(|(_, v)| v)
+    let mut all = files.chain(arguments.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    all.rfind(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
 }
 
 /// Where the access rules of `setting` (one of [`ACCESS_FILES`]) are, relative to the data directory; `None` when
