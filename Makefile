@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean setup tools
+.PHONY: help demo test nautobot lint bench docs clean setup tools
 
 features := --workspace --features repot/failpoints
 
@@ -20,13 +20,17 @@ demo: setup ## upgrade a real stack from PostgreSQL 13 to 17, show the proof, go
 # nextest is last: its summary is the last thing that is printed.
 test: setup tools ## everything that must pass: format, clippy, house rules, unit tests, scenarios, faults
 	@cargo fmt --all --check
-	@cargo clippy --quiet $(features) --all-targets -- -D warnings
+	@cargo clippy --quiet $(features),repot/nautobot-real --all-targets -- -D warnings
 	@cargo xtask tidy
 	@cargo nextest run $(features)
 
+nautobot: setup tools ## the scenario with a real Nautobot of PyPI and Redis; minutes, so not part of `make test`
+	@scripts/setup.sh nautobot-real
+	@cargo nextest run $(features),repot/nautobot-real --no-capture -E 'test(a_real_nautobot)'
+
 lint: tools ## the part of `make test` that needs no Docker, and cargo-deny where it is installed
 	@cargo fmt --all --check
-	@cargo clippy --quiet $(features) --all-targets -- -D warnings
+	@cargo clippy --quiet $(features),repot/nautobot-real --all-targets -- -D warnings
 	@cargo xtask tidy
 	@if cargo deny --version >/dev/null 2>&1; then \
 		cargo deny --log-level error check --hide-inclusion-graph licenses bans sources; \

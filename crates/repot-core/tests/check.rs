@@ -12,6 +12,7 @@ use repot_core::exec::Cmd;
 use repot_core::host::Host;
 use repot_core::progress::Silent;
 use repot_core::upgrade::check::{CheckReport, Finding, Request, Severity, check, examine, render};
+use repot_core::upgrade::planner::{Method, Options, plan};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -314,11 +315,33 @@ fn a_sound_stack_may_go_and_each_fault_outside_the_server_is_named() {
     stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
     stack.wait();
 
+    // An argument names a file of the data directory, which the new server would not find in its own.
+    stack.sh("cp -p $PGDATA/pg_hba.conf $PGDATA/own_hba.conf");
+    let own = "command: postgres -c hba_file=/var/lib/postgresql/data/own_hba.conf";
+    stack.edit("shm_size: 64m", own);
+    stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
+    stack.wait();
+    has(&stack.check(Some(17)), "file-in-old-data", Blocker, "own_hba.conf");
+    stack.edit(own, "shm_size: 64m");
+    stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
+    stack.wait();
+
     // It is down.
     stack.docker(&["compose", "stop", "-t", "60", "db"]);
     let report = stack.check(Some(17));
     has(&report, "database-down", Warning, "stopped");
     assert!(report.facts.is_none() && !report.blocked(), "{:#?}", report.findings);
+    assert!(!report.findings.iter().any(|f| f.code.starts_with("hba-")), "{:#?}", report.findings);
+    // Its access rules are looked at all the same.
+    let rules = |line: &str| {
+        let volume = format!("{}_data:/d", stack.name);
+        let script = format!("echo '{line}' >> /d/pg_hba.conf");
+        let run = ["run", "--rm", "-v", &volume, "--entrypoint", "sh", "postgres:13", "-ec", &script];
+        stack.docker(&run);
+        stack.check(Some(17))
+    };
+    has(&rules("hostssl all all 10.9.8.7/32 cert clientcert=1"), "hba-clientcert", Info, "verify-ca");
+    has(&rules("host all all 10.9.8.7/32"), "hba-invalid", Blocker, "before authentication method");
 
     // And its data is in use elsewhere.
     let other = format!("{}-other", stack.name);
@@ -337,6 +360,49 @@ fn a_sound_stack_may_go_and_each_fault_outside_the_server_is_named() {
     let report = stack.check(Some(17));
     stack.docker(&["rm", "-fv", &other]);
     has(&report, "data-in-use", Blocker, &other);
+}
+
+/// Names for images that are here, removed at the end.
+struct Tags(Vec<String>);
+
+impl Tags {
+    fn add(&mut self, stack: &Stack, image: &str, name: String) {
+        stack.docker(&["tag", image, &name]);
+        self.0.push(name);
+    }
+}
+
+impl Drop for Tags {
+    fn drop(&mut self) {
+        let _ = Cmd::new("docker").args(["rmi"]).args(&self.0).output();
+    }
+}
+
+#[test]
+fn after_a_bumped_tag_the_old_image_is_one_that_is_here_or_is_asked_for() {
+    let stack = Stack::start("");
+    let repository = format!("localhost:1/{}", stack.name);
+    let mut tags = Tags(Vec::new());
+    tags.add(&stack, "postgres:13", format!("{repository}:13-bullseye"));
+    tags.add(&stack, "postgres:17", format!("{repository}:17"));
+    // Somebody wrote 17 where 13-bullseye stood, and started it.
+    stack.edit("image: postgres:13\n    restart", &format!("image: {repository}:17\n    restart"));
+    stack.docker(&["compose", "up", "-d", "--pull", "never", "db"]);
+    let deployment = stack.deployment();
+    assert_eq!(deployment.database.source_image, format!("{repository}:13-bullseye"));
+    let report = stack.check(Some(17));
+    assert!(!report.blocked(), "{:#?}", report.findings);
+    let request =
+        Request { to: Some(17), backup_dir: stack.dir.path().join("backups"), ..Request::default() };
+    let options = Options { method: Method::Auto, skip_backup: false, env: BTreeMap::new() };
+    let planned = plan(&deployment, &report, &request, &options).expect("planned");
+    assert!(planned.plan.images.contains(&deployment.database.source_image), "{:?}", planned.plan.images);
+
+    // Then somebody pruned the images, and no registry has it.
+    stack.docker(&["rmi", &format!("{repository}:13-bullseye")]);
+    let report = stack.check(Some(17));
+    has(&report, "registry-unreachable", Blocker, &format!("{repository}:13 "));
+    has(&report, "registry-unreachable", Blocker, "old data");
 }
 
 #[test]
@@ -387,6 +453,11 @@ fn what_stands_in_the_way_inside_the_server_is_named() {
     has(&report, "physical-slots", Warning, "spare");
     has(&report, "tablespaces", Blocker, "/fast");
     has(&report, "large-objects", Info, "1 large object");
+    let bytes = |name: &str| {
+        let facts = report.facts.as_ref().expect("facts");
+        facts.databases.iter().find(|d| d.name == name).map(|d| d.large_object_bytes)
+    };
+    assert!(bytes("shop") > bytes("stats"), "their size is known, for the disk space");
     has(&report, "invalid-indexes", Warning, "public.part_name");
     has(&report, "database-closed", Blocker, "ALTER DATABASE \"closed\" WITH ALLOW_CONNECTIONS true");
     has(&report, "other-databases", Info, "stats");

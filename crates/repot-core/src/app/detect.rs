@@ -344,7 +344,7 @@ fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Servic
     let source_image = match state.major {
         Some(m) if container_major == Some(m) => container_image,
         Some(m) if image_major == Some(m) => service.image.clone(),
-        Some(m) => with_major(&reference, m),
+        Some(m) => old_image(docker, &reference, m)?,
         None => service.image.clone(),
     };
 
@@ -395,6 +395,30 @@ fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Servic
         },
         resolved: project,
     })
+}
+
+/// An image that runs data of `major` where neither the container's nor the Compose file's does: of the same
+/// repository, one that is here before one that would have to be fetched. Before somebody bumped the tag it may have
+/// been `13-bullseye`, and then that is here and `13` is not.
+fn old_image(docker: &Docker, reference: &ImageRef, major: u32) -> Result<String> {
+    let usual = with_major(reference, major);
+    if docker.image(&usual)?.is_some() {
+        return Ok(usual);
+    }
+    let name = ImageRef { tag: None, digest: None, ..reference.clone() }.to_string();
+    for candidate in by_likeness(docker.tags(&name)?, &usual) {
+        if docker.image(&candidate)?.is_some_and(|i| i.pg_major() == Some(major)) {
+            return Ok(candidate);
+        }
+    }
+    Ok(usual)
+}
+
+/// Images on the same C library as `usual` first: Alpine sorts text by other rules than Debian.
+fn by_likeness(mut images: Vec<String>, usual: &str) -> Vec<String> {
+    let alpine = |i: &str| i.contains("alpine");
+    images.sort_by_key(|i| alpine(i) != alpine(usual));
+    images
 }
 
 /// Names and passwords, as the application keeps them; read anew whenever they are needed, never stored.
@@ -589,6 +613,14 @@ mod tests {
         ] {
             assert_eq!(with_major(&ImageRef::parse(image).expect(image), 17), want);
         }
+    }
+
+    #[test]
+    fn old_images_of_the_same_kind_come_first() {
+        let here =
+            || ["postgres:13-alpine", "postgres:13.4", "postgres:13-bullseye"].map(str::to_owned).to_vec();
+        assert_eq!(by_likeness(here(), "postgres:13")[0], "postgres:13.4");
+        assert_eq!(by_likeness(here(), "postgres:13-alpine")[0], "postgres:13-alpine");
     }
 
     #[test]

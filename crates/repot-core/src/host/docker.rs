@@ -240,6 +240,14 @@ impl Docker {
         Ok(all.pop())
     }
 
+    /// The images of a repository that are here, as `repository:tag`, newest first.
+    pub fn tags(&self, repository: &str) -> Result<Vec<String>> {
+        let format = "{{.Repository}}:{{.Tag}}";
+        let out =
+            Cmd::new("docker").args(["image", "ls", "--format", format, repository]).timeout(ASK).run()?;
+        Ok(out.text().lines().filter(|l| !l.contains("<none>")).map(str::to_owned).collect())
+    }
+
     /// Fetches an image, with progress notes.
     pub fn pull(&self, reference: &str, observer: &dyn Observer) -> Result<()> {
         let cmd = Cmd::new("docker").args(["pull", "--quiet", reference]);

@@ -2,7 +2,7 @@
 //! 0600, since `.env` files hold passwords.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,8 @@ impl RunFiles {
             .open(&partial)
             .map_err(io)?;
         f.write_all(content).and_then(|()| f.sync_all()).map_err(io)?;
-        fs::rename(&partial, &path).map_err(io)
+        fs::rename(&partial, &path).map_err(io)?;
+        sync_dir(&self.dir).map_err(io)
     }
     /// Reads a file.
     pub fn load(&self, name: &str) -> Result<Vec<u8>> {
@@ -80,9 +81,37 @@ impl RunFiles {
     }
 }
 
-/// Makes a directory that only its owner may enter, with its parents.
+/// Directories in which a name appears when `dir` is made. The last of them always, since an earlier attempt may have
+/// been cut off just before it was flushed.
+fn holders(dir: &Path) -> Vec<&Path> {
+    let mut all = Vec::new();
+    for d in dir.ancestors() {
+        let Some(parent) = d.parent() else { break };
+        all.push(if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+        if d.parent().is_some_and(Path::exists) {
+            break;
+        }
+    }
+    all
+}
+
+/// Makes the names in a directory durable: a file's own flush does not reach the directory that it is listed in.
+fn sync_dir(dir: &Path) -> std::io::Result<()> {
+    match fs::File::open(dir).and_then(|d| d.sync_all()) {
+        // Some network file systems cannot flush a directory; one that may be entered and not read cannot be opened.
+        Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::PermissionDenied) => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a directory that only its owner may enter, with its parents, durably.
 pub fn make_private_dir(dir: &Path) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| {
+    let holders = holders(dir);
+    let make = || -> std::io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        holders.iter().try_for_each(|h| sync_dir(h))
+    };
+    make().map_err(|e| {
         let e = Error::io(format!("cannot make the directory {}", dir.display()), &e);
         if e.help.is_some() {
             e
@@ -150,6 +179,19 @@ mod tests {
         assert_eq!(fs::read(&real).expect("read"), b"b");
         assert_eq!(fs::metadata(&real).expect("meta").permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(dir.path()).expect("list").count(), 2, "nothing left behind");
+    }
+
+    #[test]
+    fn every_directory_that_gets_a_new_name_is_flushed() {
+        let base = tempfile::tempdir().expect("tempdir");
+        let dir = base.path().join(".repot/runs/r1");
+        let all = [base.path().join(".repot/runs"), base.path().join(".repot"), base.path().to_owned()];
+        assert_eq!(holders(&dir), all);
+        make_private_dir(&dir).expect("made");
+        assert_eq!(holders(&dir), all[..1]);
+        assert_eq!(holders(Path::new("nowhere")), [Path::new(".")]);
+        assert!(holders(Path::new("/")).is_empty());
+        assert!(sync_dir(&base.path().join("nothing")).is_err(), "a flush that fails is told");
     }
 
     #[test]

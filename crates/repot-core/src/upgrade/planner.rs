@@ -65,6 +65,10 @@ pub fn plan(
     let mut sources = sources(&deployment.project, &options.env)?;
     let originals = sources.clone();
     let mut images = Vec::new();
+    // A bare id belongs to a container that is here, and cannot be fetched.
+    if !database.source_image.starts_with("sha256:") {
+        images.push(database.source_image.clone());
+    }
     if let (Some((d, place)), Some(t)) = (&destination, &report.target) {
         let edited = edit_database(deployment, t, d, place, sources.clone())?;
         let intended = intended_database(deployment, t, d, place);

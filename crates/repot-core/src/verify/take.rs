@@ -430,6 +430,13 @@ fn tables(session: &Session, notes: &mut Vec<String>) -> Result<Vec<Table>> {
     Ok(found)
 }
 
+/// The query for the values of sequences, one row each, in their order: a UNION alone promises none.
+fn values_of(sequences: &[&str]) -> String {
+    let one = |(i, s): (usize, &&str)| format!("SELECT {i}, last_value, is_called FROM {s}");
+    let all: Vec<String> = sequences.iter().enumerate().map(one).collect();
+    format!("{} ORDER BY 1", all.join(" UNION ALL "))
+}
+
 fn sequences(session: &Session) -> Result<Vec<SequenceFingerprint>> {
     let rows = session.query(
         "SELECT n.nspname, c.relname, format('%s start %s increment %s from %s to %s cache %s%s%s', \
@@ -439,7 +446,7 @@ fn sequences(session: &Session) -> Result<Vec<SequenceFingerprint>> {
               JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid \
               WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass \
                 AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0)), \
-           format('SELECT last_value, is_called FROM %I.%I', n.nspname, c.relname), \
+           format('%I.%I', n.nspname, c.relname), \
            has_schema_privilege(n.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'SELECT') \
          FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
@@ -454,10 +461,15 @@ fn sequences(session: &Session) -> Result<Vec<SequenceFingerprint>> {
         return Err(unreadable(&format!("sequence {schema}.{name}")));
     }
     for chunk in all.chunks(200) {
-        let sql: Vec<&str> = chunk.iter().map(|[_, _, _, sql, _]| sql.as_str()).collect();
-        let values = session.query(&sql.join(" UNION ALL ")).map_err(|e| naming(e, "the sequences"))?;
+        let places: Vec<&str> = chunk.iter().map(|[_, _, _, place, _]| place.as_str()).collect();
+        let values = session.query(&values_of(&places)).map_err(|e| naming(e, "the sequences"))?;
+        if values.len() != chunk.len() {
+            let what =
+                format!("{} sequences were asked for their values, {} answered", chunk.len(), values.len());
+            return Err(Error::failed("odd-answer", what));
+        }
         for ([schema, name, params, ..], value) in chunk.iter().zip(values) {
-            let [last_value, is_called] = texts(value);
+            let [_, last_value, is_called] = texts(value);
             let last_value = last_value.parse().map_err(|_| {
                 Error::failed("odd-answer", format!("sequence {schema}.{name} is at `{last_value}`"))
             })?;
@@ -471,4 +483,18 @@ fn sequences(session: &Session) -> Result<Vec<SequenceFingerprint>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_sequences_come_in_the_order_of_their_names() {
+        assert_eq!(
+            values_of(&["public.a", "public.\"B\""]),
+            "SELECT 0, last_value, is_called FROM public.a UNION ALL SELECT 1, last_value, is_called FROM public.\"B\" ORDER BY 1"
+        );
+        assert_eq!(values_of(&["s.x"]), "SELECT 0, last_value, is_called FROM s.x ORDER BY 1");
+    }
 }

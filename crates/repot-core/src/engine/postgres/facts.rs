@@ -80,6 +80,8 @@ pub struct DatabaseFacts {
     pub table_bytes: u64,
     /// How many large objects.
     pub large_objects: u64,
+    /// Their size in bytes, as stored.
+    pub large_object_bytes: u64,
     /// How many objects somebody made in it (or an extension did), as against those that initdb makes.
     pub user_objects: u64,
     /// Collations in use, or made by somebody.
@@ -263,11 +265,12 @@ fn inside(session: &Session, database: &mut DatabaseFacts) -> Result<u64> {
     let row = session.query(
         "SELECT (SELECT coalesce(sum(pg_table_size(c.oid)), 0) FROM pg_class c WHERE c.relkind IN ('r', 'm') \
            AND (c.oid >= 16384 OR c.relname = 'pg_largeobject')), \
-         (SELECT count(*) FROM pg_largeobject_metadata), (SELECT count(*) FROM pg_class)",
+         (SELECT count(*) FROM pg_largeobject_metadata), (SELECT count(*) FROM pg_class), pg_table_size('pg_largeobject')",
     )?;
     let value = |i: usize| row.first().map(|r| number(&text(r, i))).unwrap_or_default();
     database.table_bytes = value(0);
     database.large_objects = value(1);
+    database.large_object_bytes = value(3);
     database.user_objects = number(&session.scalar(USER_OBJECTS)?);
     for r in session.query(COLLATIONS)? {
         let (name, provider, locale) = (text(&r, 0), text(&r, 1), text(&r, 2));

@@ -254,10 +254,10 @@ fn fate(
     if let Some((_, why)) = OF_THE_OLD_SERVER.iter().find(|(n, _)| *n == name) {
         return Err(((*why).to_owned(), true));
     }
-    if (name == "hba_file" || name == "ident_file")
-        && (!s.value.starts_with('/') || facts.is_in_data_directory(&s.value))
+    if let Some((_, usual)) = ACCESS_FILES.iter().find(|(n, _)| *n == name)
+        && let Some(path) = within(facts, &s.value)
     {
-        return Err(("the file itself is carried over, to its usual place".to_owned(), false));
+        return Err((format!("the file {path} itself is carried over, as {usual}"), path != *usual));
     }
     if let Some((_, values)) = INITDB_WRITES.iter().find(|(n, _)| *n == name)
         && values.iter().any(|v| v.eq_ignore_ascii_case(&s.value))
@@ -268,6 +268,12 @@ fn fate(
         if s.file.ends_with("postgresql.auto.conf") { SettingFile::AutoConf } else { SettingFile::Conf };
     let mut carried =
         CarriedSetting { name: s.name.clone(), value: s.value.clone(), note: note(&name), file };
+    // The file comes along, and the new data directory may be called otherwise inside the container.
+    if FILES.iter().any(|(n, _)| *n == name)
+        && let Some(path) = within(facts, &s.value)
+    {
+        carried.value = path;
+    }
     if let Some(r) = removed(&name, facts.major(), target_major) {
         let Some(to) = r.renamed_to else {
             return Err((format!("PostgreSQL {} no longer has it: {}", r.removed_in, r.why), true));
@@ -298,32 +304,92 @@ fn note(name: &str) -> Option<String> {
     }
 }
 
-/// Files of the data directory, relative to it, that carried settings speak of: certificates and keys.
-#[must_use]
-pub fn files_to_carry(facts: &ClusterFacts) -> Vec<String> {
-    let value = |n: &str| {
-        facts.file_settings.iter().rev().find(|s| s.name.eq_ignore_ascii_case(n)).map(|s| s.value.as_str())
+/// Settings that name a file which the server reads at its start: certificates and keys, with what they are where
+/// `ssl` is on and nothing else is said.
+const FILES: [(&str, &str); 6] = [
+    ("ssl_cert_file", "server.crt"),
+    ("ssl_key_file", "server.key"),
+    ("ssl_ca_file", ""),
+    ("ssl_crl_file", ""),
+    ("ssl_dh_params_file", ""),
+    ("krb_server_keyfile", ""),
+];
+
+/// Settings that name the access rules, and the usual names of these files in the data directory.
+pub const ACCESS_FILES: [(&str, &str); 2] = [("hba_file", "pg_hba.conf"), ("ident_file", "pg_ident.conf")];
+
+/// `path`, as a setting has it, relative to the data directory; `None` when it lies outside.
+fn within(facts: &ClusterFacts, path: &str) -> Option<String> {
+    let base = facts.data_directory.trim_end_matches('/');
+    let relative = match path.strip_prefix(base).filter(|rest| !base.is_empty() && rest.starts_with('/')) {
+        Some(rest) => rest.trim_start_matches('/'),
+        None => path,
     };
-    let ssl = value("ssl").is_some_and(is_on);
-    let mut files = Vec::new();
-    for (name, default) in [
-        ("ssl_cert_file", if ssl { "server.crt" } else { "" }),
-        ("ssl_key_file", if ssl { "server.key" } else { "" }),
-        ("ssl_ca_file", ""),
-        ("ssl_crl_file", ""),
-        ("ssl_dh_params_file", ""),
-        ("krb_server_keyfile", ""),
-    ] {
-        let path = value(name).unwrap_or(default);
-        let base = facts.data_directory.trim_end_matches('/');
-        let relative =
-            path.strip_prefix(base).filter(|_| !base.is_empty()).map_or(path, |p| p.trim_start_matches('/'));
-        let climbs = relative.split('/').any(|part| part == "..");
-        if !relative.is_empty() && !relative.starts_with('/') && !relative.contains(':') && !climbs {
-            files.push(relative.to_owned());
-        }
+    let plain = !relative.is_empty() && !relative.starts_with('/') && !relative.contains(':');
+    (plain && !relative.split('/').any(|part| part == "..")).then(|| relative.to_owned())
+}
+
+/// What a setting is given as: the server's arguments win over the files.
+fn given<'a>(facts: &'a ClusterFacts, arguments: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let files = facts.file_settings.iter().map(|s| (s.name.as_str(), s.value.as_str()));
+    let mut all = files.chain(arguments.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    all.rfind(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+}
+
+/// Where the access rules of `setting` (one of [`ACCESS_FILES`]) are, relative to the data directory; `None` when
+/// they lie outside, where they stay. `arguments` are those of [`from_arguments`].
+///
+/// Not from `facts.hba_file`: a server of repot's own has rules of its own.
+#[must_use]
+pub fn access_file(facts: &ClusterFacts, arguments: &[(String, String)], setting: &str) -> Option<String> {
+    let usual = ACCESS_FILES.iter().find(|(n, _)| *n == setting).map_or(setting, |(_, usual)| usual);
+    match given(facts, arguments, setting) {
+        Some(path) => within(facts, path),
+        None => Some(usual.to_owned()),
     }
-    files
+}
+
+/// The full path of the access rules of `setting` (one of [`ACCESS_FILES`]), as the server's settings have it.
+#[must_use]
+pub fn access_path(facts: &ClusterFacts, arguments: &[(String, String)], setting: &str) -> String {
+    let inside = |path: &str| format!("{}/{path}", facts.data_directory.trim_end_matches('/'));
+    match (access_file(facts, arguments, setting), given(facts, arguments, setting)) {
+        (Some(path), _) => inside(&path),
+        (None, Some(path)) => path.to_owned(),
+        (None, None) => inside(setting),
+    }
+}
+
+/// Files of the data directory, relative to it, that settings speak of: certificates and keys.
+#[must_use]
+pub fn files_to_carry(facts: &ClusterFacts, arguments: &[(String, String)]) -> Vec<String> {
+    let ssl = given(facts, arguments, "ssl").is_some_and(is_on);
+    FILES
+        .iter()
+        .filter_map(|(name, default)| {
+            let default = if ssl { default } else { "" };
+            within(facts, given(facts, arguments, name).unwrap_or(default))
+        })
+        .collect()
+}
+
+/// Settings that stay where they are and name a file inside the data directory, which the new server would look for
+/// there and not find: name, value and whether it is an argument of the server (else it stands in a configuration
+/// file outside the data directory).
+#[must_use]
+pub fn stuck_files(facts: &ClusterFacts, arguments: &[(String, String)]) -> Vec<(String, String, bool)> {
+    let config_stays = !facts.config_file.is_empty() && !facts.is_in_data_directory(&facts.config_file);
+    let files = facts.file_settings.iter().filter(|s| config_stays && s.file == facts.config_file);
+    let all = files.map(|s| (&s.name, &s.value, false)).chain(arguments.iter().map(|(n, v)| (n, v, true)));
+    all.filter(|(name, value, _)| {
+        let is = |n: &str| n.eq_ignore_ascii_case(name);
+        // Certificates are carried to the same place, which is the same as long as it is not written in full.
+        let rules = is("config_file") || ACCESS_FILES.iter().any(|(n, _)| is(n));
+        let certificate = FILES.iter().any(|(n, _)| is(n)) && value.starts_with('/');
+        (rules || certificate) && within(facts, value).is_some()
+    })
+    .map(|(n, v, argument)| (n.clone(), v.clone(), argument))
+    .collect()
 }
 
 /// A boolean setting's value, as PostgreSQL reads it.
@@ -489,8 +555,55 @@ mod tests {
             ("postgresql.conf", "ssl", "on"),
             ("postgresql.conf", "ssl_ca_file", "/var/lib/postgresql/data/root.crt"),
         ]);
-        assert_eq!(files_to_carry(&f), ["server.crt", "server.key", "root.crt"]);
-        assert!(files_to_carry(&facts(&[("postgresql.conf", "ssl", "off")])).is_empty());
+        assert_eq!(files_to_carry(&f, &[]), ["server.crt", "server.key", "root.crt"]);
+        assert_eq!(
+            lines(&f, 18),
+            ["ssl = 'on'", "ssl_ca_file = 'root.crt'"],
+            "wherever the new directory is"
+        );
+        let off = facts(&[("postgresql.conf", "ssl", "off")]);
+        assert!(files_to_carry(&off, &[]).is_empty());
+        let on = [("ssl".to_owned(), "on".to_owned())];
+        assert_eq!(files_to_carry(&off, &on), ["server.crt", "server.key"], "the arguments win");
+    }
+
+    #[test]
+    fn access_rules_are_found_where_they_are() {
+        let at = |f: &ClusterFacts, arguments: &[(String, String)]| access_file(f, arguments, "hba_file");
+        let text = |t: &str| Some(t.to_owned());
+        assert_eq!(at(&facts(&[]), &[]), text("pg_hba.conf"));
+        let mut f = facts(&[("postgresql.conf", "hba_file", "/var/lib/postgresql/data/rules/own.conf")]);
+        // What the fenced server says of itself decides nothing.
+        "/tmp/repot_hba.conf".clone_into(&mut f.hba_file);
+        assert_eq!(at(&f, &[]), text("rules/own.conf"));
+        assert!(lines(&f, 17).is_empty());
+        assert!(settings_dropped(&f, 17)[0].notable, "the file changes its name");
+        let outside = [("hba_file".to_owned(), "/etc/postgresql/pg_hba.conf".to_owned())];
+        assert_eq!(at(&f, &outside), None);
+        assert_eq!(access_path(&f, &outside, "hba_file"), "/etc/postgresql/pg_hba.conf");
+        assert_eq!(access_path(&f, &[], "hba_file"), "/var/lib/postgresql/data/rules/own.conf");
+        let climbs = facts(&[("postgresql.conf", "hba_file", "/var/lib/postgresql/data/../own.conf")]);
+        assert_eq!(at(&climbs, &[]), None);
+        assert_eq!(lines(&climbs, 17).len(), 1, "it stays where it is, and so does the setting");
+    }
+
+    #[test]
+    fn what_names_a_file_of_the_old_directory_and_stays_is_seen() {
+        let argument = |n: &str, v: &str| vec![(n.to_owned(), format!("/var/lib/postgresql/data/{v}"))];
+        for name in ["hba_file", "ident_file", "config_file", "ssl_cert_file"] {
+            assert_eq!(stuck_files(&facts(&[]), &argument(name, "own.conf")).len(), 1, "{name}");
+        }
+        assert!(stuck_files(&facts(&[]), &argument("log_directory", "log")).is_empty());
+        let relative = [("ssl_key_file".to_owned(), "own.key".to_owned())];
+        assert!(stuck_files(&facts(&[]), &relative).is_empty(), "it is carried");
+        let outside = [("hba_file".to_owned(), "/etc/postgresql/pg_hba.conf".to_owned())];
+        assert!(stuck_files(&facts(&[]), &outside).is_empty());
+
+        let mut f = facts(&[("postgresql.conf", "hba_file", "/var/lib/postgresql/data/own.conf")]);
+        assert!(stuck_files(&f, &[]).is_empty());
+        "/etc/postgresql/postgresql.conf".clone_into(&mut f.config_file);
+        f.file_settings[0].file.clone_from(&f.config_file);
+        assert!(!stuck_files(&f, &[])[0].2);
     }
 
     #[test]
@@ -542,7 +655,7 @@ mod tests {
             names.sort();
             names.dedup();
             prop_assert_eq!(names.len(), carried.len(), "each name once");
-            let _ = files_to_carry(&f);
+            let _ = (files_to_carry(&f, &[]), stuck_files(&f, &[]));
         }
 
         #[test]

@@ -602,7 +602,11 @@ impl Host for ComposeHost {
                 "server-start",
                 format!("the {} server cannot be started from {}", spec.role.name(), spec.image),
             )
-            .why(crate::exec::last_lines(&out.stderr, 4)));
+            .why(crate::exec::last_lines(&out.stderr, 4))
+            .help(format!(
+                "if the image is not here any more, `docker pull {}` (or `docker load`); then `repot resume`, or `repot rollback`",
+                spec.image
+            )));
         }
         self.hold(&name)?;
         let started = Instant::now();

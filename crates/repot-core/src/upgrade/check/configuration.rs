@@ -5,7 +5,7 @@ use super::database::{Look, names, value};
 use super::words::{count, shell, some};
 use crate::engine::postgres::session::Session;
 use crate::engine::postgres::settings::{
-    from_arguments, is_on, removed, settings_dropped, settings_to_carry,
+    from_arguments, is_on, removed, settings_dropped, settings_to_carry, stuck_files,
 };
 use crate::error::Result;
 
@@ -32,6 +32,22 @@ pub(super) fn settings(look: &Look<'_>) -> Vec<Finding> {
                 Some(c) => format!("In the Compose file, write `-c {c}` instead. (The present server does not know that name, so change it just before the upgrade and do not restart in between; or take it out.)"),
                 None => format!("Take `{name}` out of `command:` in the Compose file; then `docker compose up -d {}`.", shell(service)),
             },
+        ));
+    }
+    for (name, path, argument) in stuck_files(facts, &arguments) {
+        let place =
+            if argument { format!("`command:` of the service {service}") } else { facts.config_file.clone() };
+        found.push(Finding::blocker(
+            "file-in-old-data",
+            format!("{name} names a file inside the data directory: {path}"),
+            format!("{place} says so and stays as it is, while the new server gets a data directory of its own. It would not find the file there and not start."),
+            format!(
+                "Either put the file outside (beside the Compose file, mounted with a line such as `- ./{}:/etc/postgresql/{}:ro`, readable \
+                 for the server) and name it by that path; or write {name} into the data directory's postgresql.conf instead, from where it is \
+                 carried over with its file. Then restart the service.",
+                path.rsplit('/').next().unwrap_or_default(),
+                path.rsplit('/').next().unwrap_or_default(),
+            ),
         ));
     }
     let mut outside = Vec::new();

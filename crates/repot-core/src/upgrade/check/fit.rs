@@ -9,7 +9,7 @@ use crate::app::detect::Deployment;
 use crate::app::version::Version;
 use crate::engine::postgres::facts::{ClusterFacts, CollationFacts};
 use crate::engine::postgres::settings::{from_arguments, removed, settings_to_carry};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 
 /// Compares the image of the new server, which must be present, with what the databases need. Part of
 /// [`super::check`]; the upgrade asks again when it had to fetch the image first.
@@ -31,8 +31,14 @@ pub fn check_image(
     let (target, source) = std::thread::scope(|s| {
         let source = s.spawn(|| examine(&deployment.database.source_image, &[]));
         let target = examine(image, &settings);
-        (target, source.join().ok().and_then(Result::ok).unwrap_or_default())
+        (target, source.join().ok())
     });
+    let source = match source {
+        Some(Ok(f)) => f,
+        Some(Err(e)) if e.kind == Kind::Interrupted => return Err(e),
+        // It is not here yet; what it sorts by is told as not known.
+        Some(Err(_)) | None => ImageFacts::default(),
+    };
     let target = match target {
         Ok(f) => f,
         Err(e) if e.code == "image-unusable" => return Ok(vec![Finding::from_error(&e)]),
@@ -283,6 +289,14 @@ fn sort_order(facts: &ClusterFacts, source: &ImageFacts, target: &ImageFacts) ->
     let by_libc = facts.databases.iter().any(|d| sorts(&d));
     let mut found = Vec::new();
     if source.libc.is_empty() || target.libc.is_empty() {
+        if by_libc {
+            found.push(Finding::info(
+                "libc-unknown",
+                "Whether text is sorted by the same rules cannot be told",
+                "One of the two images could not be asked for its C library, most likely because it is not here yet. Every index is built anew, \
+                 so nothing is corrupted; lists may come in another order.",
+            ));
+        }
         return found;
     }
     if source.is_musl() != target.is_musl() {

@@ -269,6 +269,9 @@ pub fn check(deployment: &Deployment, request: &Request, observer: &dyn Observer
             found.extend(check_image(deployment, facts, &image, to)?);
         }
     }
+    if connector.is_none() {
+        found.extend(logins::rules_at_rest(deployment, &host, moves_to)?);
+    }
     let (room, tight) = room::check(deployment, request, report.facts.as_ref(), moves_to.is_some())?;
     report.room = room;
     found.extend(tight);

@@ -18,6 +18,9 @@ use crate::progress::human_bytes;
 /// What a new, empty cluster and its write-ahead log take beside the data, in bytes.
 const CLUSTER_BYTES: u64 = 1_200_000_000;
 
+/// Write-ahead log that the new server keeps at most while it loads (its max_wal_size), in bytes.
+const WAL_BYTES: u64 = 16 << 30;
+
 /// What a backup set takes beside the rows: definitions, manifest, in bytes.
 const SET_BYTES: u64 = 1_000_000;
 
@@ -52,15 +55,23 @@ pub(super) fn check(
     let free = fs.f_bavail.saturating_mul(fs.f_frsize);
     let tables = facts.map_or(state.size_bytes, |f| f.databases.iter().map(|d| d.table_bytes).sum());
     let data = facts.map_or(state.size_bytes, ClusterFacts::size_bytes);
+    let large_objects = facts.map_or(0, |f| f.databases.iter().map(|d| d.large_object_bytes).sum());
     let room = Room {
         backup_bytes: tables / 2 + SET_BYTES,
         backup_free_bytes: free,
-        data_bytes: if moves { data.saturating_add(CLUSTER_BYTES.min(data / 4 + 200_000_000)) } else { 0 },
+        data_bytes: if moves { new_data_bytes(data, large_objects) } else { 0 },
         data_free_bytes: state.free_bytes,
         together: together(&place, free, deployment),
     };
     let finding = judge(&room, tables, &place, deployment);
     Ok((Some(room), finding))
+}
+
+/// What the new data takes at most while it is loaded, in bytes. Tables are loaded past the write-ahead log
+/// (wal_level = minimal); large objects are written like any row and stand in it once more.
+fn new_data_bytes(data: u64, large_objects: u64) -> u64 {
+    data.saturating_add(CLUSTER_BYTES.min(data / 4 + 200_000_000))
+        .saturating_add(large_objects.min(WAL_BYTES))
 }
 
 /// Whether the backup and the data share a filesystem.
@@ -146,4 +157,19 @@ fn judge(room: &Room, tables: u64, place: &Path, deployment: &Deployment) -> Opt
 fn capital(text: &str) -> String {
     let mut c = text.chars();
     c.next().map_or_else(String::new, |f| f.to_uppercase().chain(c).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_objects_are_counted_once_more_up_to_what_the_log_may_hold() {
+        const GB: u64 = 1 << 30;
+        let without = new_data_bytes(30 * GB, 0);
+        assert_eq!(without, 30 * GB + CLUSTER_BYTES);
+        assert_eq!(new_data_bytes(30 * GB, 4 * GB), without + 4 * GB);
+        assert_eq!(new_data_bytes(30 * GB, 25 * GB), without + 16 * GB);
+        assert_eq!(new_data_bytes(u64::MAX, u64::MAX), u64::MAX);
+    }
 }

@@ -86,7 +86,7 @@ pub(super) fn choose(deployment: &Deployment, request: &Request) -> Result<Choic
             let image = image_for(deployment, request, to)?;
             let present = is_present(&image)?;
             if !present {
-                choice.findings.push(fetchable(&image, "the new PostgreSQL")?);
+                choice.findings.push(fetchable(&image, "the new PostgreSQL", ANOTHER)?);
             }
             choice.target = Some(Target { major: to, image, present });
         }
@@ -115,7 +115,26 @@ pub(super) fn choose(deployment: &Deployment, request: &Request) -> Result<Choic
         request.app_version.as_deref().and_then(Version::parse).is_none_or(|v| Some(v) == version);
     choice.nothing_to_do =
         same_version && (same_major || (request.to.is_none() && request.app_version.is_some()));
+    if let (Some(source), false) = (source, choice.nothing_to_do) {
+        choice.findings.extend(old_image_here(&deployment.database.source_image, source)?);
+    }
     Ok(choice)
+}
+
+/// What to do where an image that has to be fetched does not exist.
+const ANOTHER: &str = "Name an image that exists as target_image in repot.toml, or choose another version.";
+
+/// The image that runs the old data: it is read with it, so without it nothing can begin.
+fn old_image_here(image: &str, major: u32) -> Result<Option<Finding>> {
+    // A bare id is a container's own image; Docker keeps it as long as the container.
+    if image.starts_with("sha256:") || is_present(image)? {
+        return Ok(None);
+    }
+    let remedy = format!(
+        "Bring an image of PostgreSQL {major} that the data ran with (`docker pull`, or `docker load`) under any tag of the same \
+         repository; repot finds it."
+    );
+    fetchable(image, &format!("PostgreSQL {major}, which alone can read the old data"), &remedy).map(Some)
 }
 
 fn capital(text: &str) -> String {
@@ -198,8 +217,8 @@ pub(super) fn is_present(image: &str) -> Result<bool> {
     Ok(Docker.image(image)?.is_some())
 }
 
-/// An image that is not here: can it be fetched?
-fn fetchable(image: &str, what: &str) -> Result<Finding> {
+/// An image that is not here: can it be fetched? `remedy` is for one that does not exist.
+fn fetchable(image: &str, what: &str, remedy: &str) -> Result<Finding> {
     let asked = Cmd::new("docker").args(["manifest", "inspect", image]).timeout(REGISTRY).output();
     let said = match asked {
         Ok(out) if out.ok() => {
@@ -217,10 +236,10 @@ fn fetchable(image: &str, what: &str) -> Result<Finding> {
         Err(e) if e.kind == Kind::Interrupted => return Err(e),
         Err(e) => e.to_string(),
     };
-    Ok(absent(image, what, &said))
+    Ok(absent(image, what, &said, remedy))
 }
 
-fn absent(image: &str, what: &str, said: &str) -> Finding {
+fn absent(image: &str, what: &str, said: &str, remedy: &str) -> Finding {
     let text = said.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|w| text.contains(w));
     let title = format!("The image {image} is neither here nor can it be fetched");
@@ -231,7 +250,7 @@ fn absent(image: &str, what: &str, said: &str) -> Finding {
             "image-missing",
             title,
             format!("The registry has no such image ({what}). It said: {said}"),
-            "Name an image that exists as target_image in repot.toml, or choose another version.",
+            remedy,
         );
     }
     if any(&["unauthorized", "denied", "authentication required"]) {
@@ -239,7 +258,7 @@ fn absent(image: &str, what: &str, said: &str) -> Finding {
             "image-denied",
             title,
             format!("The registry wants a login, or there is no such image ({what}). It said: {said}"),
-            "Log in with `docker login`, or name another image as target_image in repot.toml.",
+            format!("Log in with `docker login` if it is there. {remedy}"),
         );
     }
     Finding::blocker(
@@ -326,7 +345,7 @@ fn application_moves(
         if is_present(image)? {
             django = django.or(django_of_image(image)?);
         } else {
-            choice.findings.push(fetchable(image, "the application's new version")?);
+            choice.findings.push(fetchable(image, "the application's new version", ANOTHER)?);
         }
     }
     choice.application_images = images;
@@ -506,7 +525,7 @@ mod tests {
             ("net/http: request canceled while waiting for connection", "registry-unreachable"),
             ("`docker manifest inspect x` did not finish within 20 s", "registry-unreachable"),
         ] {
-            assert_eq!(absent("x", "the new PostgreSQL", said).code, code, "{said}");
+            assert_eq!(absent("x", "the new PostgreSQL", said, ANOTHER).code, code, "{said}");
         }
     }
 }

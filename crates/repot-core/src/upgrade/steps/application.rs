@@ -159,6 +159,8 @@ pub(crate) fn rows_written_since(cx: &Context) -> Option<u64> {
 
 pub(super) fn check_login(cx: &Context) -> Result<Value> {
     let plan = cx.plan();
+    // First of all: a password that is kept in a file can be read only while the service runs.
+    database_answers(cx)?;
     let logins = logins(cx)?;
     let Some(password) = logins.application_password() else {
         cx.note(format!(
@@ -167,7 +169,6 @@ pub(super) fn check_login(cx: &Context) -> Result<Value> {
         ));
         return Ok(json!({ "tried": false }));
     };
-    database_answers(cx)?;
     cx.host
         .login_as_application(&plan.application_user, password, &plan.application_database)
         .map_err(|e| {

@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::engine::postgres::facts::ClusterFacts;
-use crate::engine::postgres::settings::files_to_carry;
+use crate::engine::postgres::settings::{ACCESS_FILES, access_file, files_to_carry, from_arguments};
 use crate::error::{Error, Result};
 use crate::host::Role;
 use crate::progress::{Event, human_bytes};
 use crate::upgrade::plan::{Step, now};
 use crate::verify::{ClusterFingerprint, TakeOptions, take};
 
-/// Configuration files of the old data directory that go into the set, beside certificates and keys.
-const CONFIG_FILES: [&str; 4] = ["pg_hba.conf", "pg_ident.conf", "postgresql.conf", "postgresql.auto.conf"];
+/// Configuration files of the old data directory that go into the set, beside access rules, certificates and keys.
+const CONFIG_FILES: [&str; 2] = ["postgresql.conf", "postgresql.auto.conf"];
 
 /// Name in the set of a file of the data directory.
 pub(super) fn config_name(path: &str) -> String {
@@ -226,14 +226,28 @@ fn dump_all(
         )?;
         files.push(entry);
     }
-    let keys = files_to_carry(facts);
-    for path in CONFIG_FILES.iter().map(|n| (*n).to_owned()).chain(keys) {
+    for (path, name) in config_files(facts, &plan.extras.arguments) {
         if let Some(bytes) = cx.host.read_data_file(plan.helper_image(), &plan.source.data, &path)? {
-            let name = config_name(&path);
             files.push(dump_one(cx, set, &name, FileKind::Config, None, &mut |sink| sink(&bytes), count)?);
+        } else if ACCESS_FILES.iter().any(|(_, usual)| *usual == name && *usual != path) {
+            return Err(Error::failed("config-missing", format!("{path}, which the settings name, is not in the data directory"))
+                .why(format!("without it the new server would get other rules ({name}) than the old one had"))
+                .help("nothing was moved; `repot rollback` starts the application again, then write its full path into the setting"));
         }
     }
     Ok(files)
+}
+
+/// Files of the data directory that go into the set, each with its name there. The access rules in use go by their
+/// usual names, whatever they are called.
+fn config_files(facts: &ClusterFacts, arguments: &[String]) -> Vec<(String, String)> {
+    let arguments = from_arguments(arguments);
+    let rules = ACCESS_FILES.iter().map(|(setting, usual)| {
+        let path = access_file(facts, &arguments, setting).unwrap_or_else(|| (*usual).to_owned());
+        (path, (*usual).to_owned())
+    });
+    let others = CONFIG_FILES.iter().map(|n| (*n).to_owned()).chain(files_to_carry(facts, &arguments));
+    rules.chain(others.map(|path| (path.clone(), config_name(&path)))).collect()
 }
 
 /// Where recent minor versions (seen in 15.20 and 17.12) put a number of their own on every column. Their own
@@ -359,6 +373,34 @@ mod tests {
         for odd in ["../etc/passwd", "", "a b", ".hidden", "ünïcode"] {
             assert_eq!(file_name(3, odd), "database-3.dump", "{odd}");
         }
+    }
+
+    #[test]
+    fn the_access_rules_in_use_go_by_their_usual_name() {
+        let setting = crate::engine::postgres::facts::FileSetting {
+            name: "hba_file".to_owned(),
+            value: "/data/custom_hba.conf".to_owned(),
+            ..Default::default()
+        };
+        let facts = ClusterFacts {
+            data_directory: "/data".to_owned(),
+            hba_file: "/tmp/repot_hba.conf".to_owned(),
+            file_settings: vec![setting],
+            ..ClusterFacts::default()
+        };
+        let files = config_files(&facts, &["-c".to_owned(), "ssl=on".to_owned()]);
+        let pairs: Vec<(&str, &str)> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        assert_eq!(
+            pairs,
+            [
+                ("custom_hba.conf", "pg_hba.conf"),
+                ("pg_ident.conf", "pg_ident.conf"),
+                ("postgresql.conf", "postgresql.conf"),
+                ("postgresql.auto.conf", "postgresql.auto.conf"),
+                ("server.crt", "server.crt"),
+                ("server.key", "server.key"),
+            ]
+        );
     }
 
     #[test]

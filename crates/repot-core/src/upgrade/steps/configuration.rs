@@ -1,11 +1,17 @@
 //! What belongs to the server rather than to a database: access rules, settings, extensions, statistics.
 
+use std::path::Path;
+
+use repot_store::Manifest;
 use serde_json::{Value, json};
 
 use super::Context;
 use super::backup::{config_name, set_of};
 use crate::engine::postgres::session::ident;
-use crate::engine::postgres::settings::{SettingFile, files_to_carry, settings_dropped, settings_to_carry};
+use crate::engine::postgres::settings::{
+    ACCESS_FILES, SettingFile, access_file, files_to_carry, from_arguments, settings_dropped,
+    settings_to_carry,
+};
 use crate::error::{Error, Result};
 use crate::host::Role;
 
@@ -22,12 +28,27 @@ fn without_block(text: &str) -> String {
     }
 }
 
-/// `clientcert=1` and `=0` went with 14; the words took their place.
+/// `clientcert=1`, `=0` and `=no-verify` went with 14; `verify-ca` took the place of the first.
 fn modern_hba(text: &str, major: u32) -> String {
     if major < 14 {
         return text.to_owned();
     }
-    text.replace("clientcert=1", "clientcert=verify-ca").replace(" clientcert=0", "")
+    let mut text = text.replace("clientcert=1", "clientcert=verify-ca");
+    for gone in ["clientcert=0", "clientcert=no-verify"] {
+        for blank in [' ', '\t'] {
+            text = text.replace(&format!("{blank}{gone}"), "");
+        }
+    }
+    text
+}
+
+/// A file of the set; `None` where the old server had none. One that is in the set and cannot be read is an error.
+fn stored(dir: &Path, manifest: &Manifest, name: &str) -> Result<Option<Vec<u8>>> {
+    if !manifest.files.iter().any(|f| f.name == name) {
+        return Ok(None);
+    }
+    let path = dir.join(name);
+    std::fs::read(&path).map(Some).map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))
 }
 
 pub(super) fn carry(cx: &Context) -> Result<Value> {
@@ -36,28 +57,21 @@ pub(super) fn carry(cx: &Context) -> Result<Value> {
     let facts = cx.facts()?;
     let (dir, manifest) = set_of(cx)?;
     let old = |name: &str| -> Result<Option<String>> {
-        if !manifest.files.iter().any(|f| f.name == name) {
-            return Ok(None);
-        }
-        let path = dir.join(name);
-        let bytes =
-            std::fs::read(&path).map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        Ok(stored(&dir, &manifest, name)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     };
-    let inside = |path: &str| path.starts_with(&format!("{}/", facts.data_directory));
+    let arguments = from_arguments(&plan.extras.arguments);
     let mut files = Vec::new();
-    for (name, path) in [("pg_hba.conf", &facts.hba_file), ("pg_ident.conf", &facts.ident_file)] {
+    for (setting, name) in ACCESS_FILES {
         // A file outside the data directory is mounted by the user and stays where it is.
-        let ours = inside(path) || !path.starts_with('/') || path.starts_with("/tmp/repot_hba.conf");
+        let ours = access_file(&facts, &arguments, setting).is_some();
         if let (true, Some(text)) = (ours, old(name)?) {
             let text = if name == "pg_hba.conf" { modern_hba(&text, d.major) } else { text };
             cx.host.write_data_file(&d.image, &d.data, name, text.as_bytes())?;
             files.push(name.to_owned());
         }
     }
-    for path in files_to_carry(&facts) {
-        let stored = dir.join(config_name(&path));
-        if let Ok(bytes) = std::fs::read(&stored) {
+    for path in files_to_carry(&facts, &arguments) {
+        if let Some(bytes) = stored(&dir, &manifest, &config_name(&path))? {
             cx.host.write_data_file(&d.image, &d.data, &path, &bytes)?;
             files.push(path);
         }
@@ -152,12 +166,31 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_cannot_be_read_is_an_error_and_one_that_never_was_is_not() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let entry = json!({ "name": "server.key", "kind": "config", "database": null, "size_bytes": 1,
+            "blake3": "", "sha256": "", "restore": "" });
+        let manifest: Manifest = serde_json::from_value(json!({ "format": 1, "created_at": "", "repot": "",
+            "application": "", "application_version": null, "project": "", "run": "", "server_version_num": 130_000,
+            "client": "", "files": [entry], "fingerprint": null }))
+        .expect("a manifest");
+        assert!(stored(dir.path(), &manifest, "root.crt").expect("no error").is_none());
+        assert!(stored(dir.path(), &manifest, "server.key").is_err(), "it was there and is gone");
+        std::fs::write(dir.path().join("server.key"), "k").expect("written");
+        assert_eq!(stored(dir.path(), &manifest, "server.key").expect("read"), Some(b"k".to_vec()));
+    }
+
+    #[test]
     fn old_words_of_pg_hba() {
         assert_eq!(
             modern_hba("hostssl all all all cert clientcert=1\n", 17),
             "hostssl all all all cert clientcert=verify-ca\n"
         );
         assert_eq!(modern_hba("x clientcert=1", 13), "x clientcert=1");
+        assert_eq!(
+            modern_hba("a cert clientcert=no-verify map=m\nb\tcert\tclientcert=0\n", 17),
+            "a cert map=m\nb\tcert\n"
+        );
     }
 
     proptest! {

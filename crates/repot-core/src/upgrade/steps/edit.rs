@@ -1,5 +1,8 @@
 //! Editing the user's files: planned texts in, proved afterwards, originals kept byte for byte.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::Context;
@@ -45,6 +48,13 @@ pub(super) fn apply(cx: &Context, step: Step) -> Result<Value> {
     Ok(json!({ "files": names }))
 }
 
+/// The name in the run's directory for what somebody has made of a file: two files of one name in two directories do
+/// not meet.
+fn kept_name(path: &Path) -> String {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    format!("changed-{}-{name}", &hash(path.as_os_str().as_bytes())[..8])
+}
+
 pub(super) fn undo(cx: &Context, step: Step) -> Result<()> {
     for e in edits(cx, step) {
         let bytes = content(e)?;
@@ -53,8 +63,7 @@ pub(super) fn undo(cx: &Context, step: Step) -> Result<()> {
             continue;
         }
         if now != e.after {
-            let name = e.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            let kept = format!("changed-{name}");
+            let kept = kept_name(&e.path);
             cx.files.save(&kept, &bytes)?;
             cx.note(format!(
                 "{} was changed after the upgrade; your version is kept as {}",
@@ -65,4 +74,16 @@ pub(super) fn undo(cx: &Context, step: Step) -> Result<()> {
         replace_file(&e.path, &cx.files.load_text(&e.before)?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_files_of_one_name_are_both_kept() {
+        let names = ["/srv/app/compose.yaml", "/srv/app/db/compose.yaml"].map(|p| kept_name(Path::new(p)));
+        assert_ne!(names[0], names[1]);
+        assert!(names.iter().all(|n| n.starts_with("changed-") && n.ends_with("-compose.yaml")), "{names:?}");
+    }
 }

@@ -213,6 +213,15 @@ fn keep_public_rights(cx: &Context, role: Role, facts: &ClusterFacts, name: &str
     )
 }
 
+/// The name under which a live database is kept while its copy takes its place: readable at the front, and of this
+/// database alone, however alike two names begin. At most 63 bytes, or the server would cut it and it would not be
+/// found again.
+fn aside_name(name: &str, run: &str) -> String {
+    let front: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(16).collect();
+    let own = &crate::upgrade::files::hash(name.as_bytes())[..16];
+    format!("{front}_{own}_repot_{}", run.replace('-', "_"))
+}
+
 /// Takes back what the application's update command did to a database that did not move: each database of the
 /// set is restored beside the live one, compared with the fingerprint, and only then takes its name; the live one
 /// is kept under another.
@@ -264,8 +273,7 @@ pub(super) fn undo_migration(cx: &Context) -> Result<()> {
         if is_as_it_was {
             continue;
         }
-        let aside =
-            format!("{}_repot_{}", name.chars().take(30).collect::<String>(), plan.run.replace('-', "_"));
+        let aside = aside_name(name, &plan.run);
         {
             let home = connector.connect("template1")?;
             let moved =
@@ -274,6 +282,7 @@ pub(super) fn undo_migration(cx: &Context) -> Result<()> {
                 home.execute(&format!("ALTER DATABASE {} RENAME TO {}", ident(name), ident(&aside)))?;
             } else {
                 // An earlier attempt renamed the live one and died while it restored: what has the name is half done.
+                // The name that was found is this very database's, which is what makes it safe to drop the other.
                 home.execute(&format!("DROP DATABASE IF EXISTS {}", ident(name)))?;
             }
         }
@@ -320,6 +329,25 @@ mod tests {
         ] {
             assert_eq!(is_database_entry(line), want, "{line}");
         }
+    }
+
+    #[test]
+    fn databases_with_like_names_are_kept_apart() {
+        let run = "20261121-143005-3f2a";
+        let long = "a_database_with_a_rather_long_name";
+        let names = [
+            format!("{long}_1"),
+            format!("{long}_2"),
+            "ä".repeat(31),
+            format!("{}b", "ä".repeat(30)),
+            String::from("a-b"),
+            String::from("a.b"),
+        ];
+        let aside: std::collections::BTreeSet<String> = names.iter().map(|n| aside_name(n, run)).collect();
+        assert_eq!(aside.len(), names.len(), "{aside:?}");
+        assert!(aside.iter().all(|a| a.len() < 64), "NAMEDATALEN: {aside:?}");
+        assert_eq!(aside_name(long, run), aside_name(long, run), "an attempt after the first finds it");
+        assert!(aside_name(long, run).starts_with("a_database_with_"));
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub(super) fn fence(cx: &Context) -> Result<Value> {
         let deployment = detect_again(&plan.project, &plan.profile, &plan.service)?;
         let mut findings = check_database(&deployment, &facts, connector.as_ref(), d.major)?;
         findings.extend(check_image(&deployment, &facts, &d.image, d.major)?);
+        // With the server down, the check could not say these.
+        for f in findings.iter().filter(|f| f.severity == Severity::Warning && plan.source.facts.is_none()) {
+            cx.note(format!("{}: {}", f.title, f.remedy));
+        }
         let blockers: Vec<String> = findings
             .iter()
             .filter(|f| f.severity == Severity::Blocker)

@@ -145,7 +145,11 @@ fn a_file_that_was_edited_by_hand_in_the_meantime_is_not_overwritten_unseen() {
     s.write("compose.yaml", &edited);
     let _ = s.repot(&["rollback", "--yes", "--discard-new-writes"]).ok();
     before.assert_again(&s);
-    let kept =
-        std::fs::read_to_string(s.dir().join(".repot/runs").join(&s.runs()[0]).join("changed-compose.yaml"));
-    assert_eq!(kept.unwrap(), edited);
+    let kept: Vec<PathBuf> = std::fs::read_dir(s.dir().join(".repot/runs").join(&s.runs()[0]))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.file_name().unwrap().to_string_lossy().starts_with("changed-"))
+        .collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(std::fs::read_to_string(&kept[0]).unwrap(), edited);
 }

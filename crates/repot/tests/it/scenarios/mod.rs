@@ -10,6 +10,8 @@ use crate::{GROWING, stack};
 
 mod alone;
 mod applications;
+#[cfg(feature = "nautobot-real")]
+mod nautobot_real;
 mod odd;
 mod unknown;
 

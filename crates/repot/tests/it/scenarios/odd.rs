@@ -93,3 +93,24 @@ fn data_that_is_newer_than_the_target_is_refused_and_nothing_is_touched() {
     assert_eq!(s.containers(), containers);
     at_rest.assert_same(&s.sums_of_volume("postgres-data"), "the data");
 }
+
+#[test]
+fn access_rules_under_another_name_come_along_to_their_usual_place() {
+    let s = stack("mini");
+    s.up();
+    let data = "/var/lib/postgresql/data";
+    let script = format!(
+        "cp -p {data}/pg_hba.conf {data}/own_hba.conf && sed -i '1i host all nobody 10.9.8.7/32 reject' {data}/own_hba.conf"
+    );
+    let _ = s.exec("db", &["sh", "-ec", &script]).ok();
+    s.psql("app", &format!("ALTER SYSTEM SET hba_file = '{data}/own_hba.conf'"));
+    let _ = s.compose(&["restart", "db"]).ok();
+    s.wait_database();
+    let rules =
+        "SELECT count(*) FROM pg_hba_file_rules WHERE user_name = '{nobody}' AND auth_method = 'reject'";
+    assert_eq!(s.psql("app", rules), "1");
+    let _ = s.repot(&["check", "--to", "17"]).ok().prints(&["own_hba.conf"]);
+    let _ = s.repot(&["upgrade", "--to", "17", "--yes"]).ok();
+    assert_eq!(s.psql("app", rules), "1", "the rules are those of before");
+    assert_eq!(s.psql("app", "SHOW hba_file"), format!("{data}/pg_hba.conf"));
+}

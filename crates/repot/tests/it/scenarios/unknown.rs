@@ -71,6 +71,19 @@ fn a_superuser_of_another_name_and_a_secret_file_go_from_15_to_18_and_back() {
     app.clean_up(&before, 18);
 }
 
+#[test]
+fn a_password_in_a_secret_file_is_tried_although_the_database_was_down() {
+    let s = stack("generic15");
+    s.up();
+    let point = [("FAILPOINTS", "check-login::before-intent=return(kill)")];
+    let _ = s.repot_env(&["upgrade", "--to", "17", "--yes"], &point).was_killed();
+    // A power cut: nothing runs.
+    let _ = s.compose(&["kill"]).ok();
+    let resumed = s.repot(&["resume"]).ok();
+    assert!(!format!("{}{}", resumed.stdout, resumed.stderr).contains("not be tried"), "{resumed}");
+    let _ = resumed.prints(&["as admin"]);
+}
+
 /// The sample files of this repository.
 fn sample(path: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
