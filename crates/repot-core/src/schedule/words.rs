@@ -55,9 +55,10 @@ pub(super) fn read(tokens: &[&str]) -> Result<(String, String), String> {
 
 /// A part of something that is made of 60 or 24: only then are the steps equal across its end.
 fn step(n: &str, unit: &str, whole: u8) -> Result<u8, String> {
-    let fits = n.parse::<u8>().ok().filter(|n| *n > 0 && *n <= whole && whole % n == 0);
+    let fits = n.parse::<u8>().ok().filter(|n| *n > 0 && *n <= whole && whole.is_multiple_of(*n));
     fits.ok_or_else(|| {
-        let divisors: Vec<String> = (1..=whole).filter(|d| whole % d == 0).map(|d| d.to_string()).collect();
+        let divisors: Vec<String> =
+            (1..=whole).filter(|d| whole.is_multiple_of(*d)).map(|d| d.to_string()).collect();
         format!("`every {n} {unit}` does not come out even; possible are {}", divisors.join(", "))
     })
 }
