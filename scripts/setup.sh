@@ -32,6 +32,7 @@ packages() {
 	local -a wanted=(
 		gcc libc6-dev make # a C compiler: bundled SQLite, ring
 		ca-certificates curl
+		tzdata                    # time zones by name
 		debootstrap               # root file systems for images
 		python3 python3-pip       # wheels for images; the test application
 		iptables                  # dockerd's networks

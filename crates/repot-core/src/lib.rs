@@ -9,6 +9,7 @@ pub mod host;
 pub mod interrupt;
 pub mod journal;
 pub mod progress;
+pub mod schedule;
 pub mod upgrade;
 pub mod verify;
 

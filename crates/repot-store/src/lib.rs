@@ -3,6 +3,7 @@
 //! Invariant: a directory without `manifest.json` is an incomplete set, whatever else it holds.
 
 mod manifest;
+pub mod retention;
 mod set;
 
 pub use manifest::{FileEntry, FileKind, MANIFEST_FORMAT, Manifest};
