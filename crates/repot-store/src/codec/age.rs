@@ -96,11 +96,11 @@ impl AgeKeys {
     pub fn add_identities(
         &mut self,
         file: &SecretString,
-        key: Option<&SecretString>,
+        passphrase: Option<&SecretString>,
     ) -> Result<(), CodecError> {
         let text = file.expose_secret();
         if text.trim_start().starts_with("-----BEGIN") {
-            return self.add_ssh(text, key);
+            return self.add_ssh(text, passphrase);
         }
         let no_identities = || {
             CodecError::Unsupported(
@@ -119,7 +119,7 @@ impl AgeKeys {
         Ok(())
     }
 
-    fn add_ssh(&mut self, text: &str, key: Option<&SecretString>) -> Result<(), CodecError> {
+    fn add_ssh(&mut self, text: &str, passphrase: Option<&SecretString>) -> Result<(), CodecError> {
         let unusable =
             |why: &str| CodecError::Unsupported(format!("the SSH key cannot be used with age: {why}"));
         let identity =
@@ -127,7 +127,7 @@ impl AgeKeys {
         let identity = match identity {
             age::ssh::Identity::Unencrypted(_) => identity,
             age::ssh::Identity::Encrypted(locked) => {
-                let passphrase = key.ok_or(CodecError::NeedsPassphrase)?;
+                let passphrase = passphrase.ok_or(CodecError::NeedsPassphrase)?;
                 let opened = locked.decrypt(passphrase.clone()).map_err(|_| CodecError::NeedsPassphrase)?;
                 age::ssh::Identity::from(opened)
             }

@@ -11,7 +11,7 @@
 //! | format | each byte, when it is handed out | at the end of file |
 //! |---|---|---|
 //! | gzip | nothing | right by CRC-32 and length, nothing cut off, nothing behind it |
-//! | zstd | nothing | right by a 64-bit checksum if the frame has one, nothing cut off, nothing behind it |
+//! | zstd | nothing | right by 32 bits of XXH64 if the frame has them, nothing cut off, nothing behind it |
 //! | age | written by someone who knew the recipients or the passphrase, in its place | nothing cut off |
 //! | OpenPGP (SEIPD 1) | nothing | unchanged by the MDC, nothing cut off; and the signature, where one is required |
 //! | OpenPGP (AEAD of GnuPG 2.3) | as age | as age |
