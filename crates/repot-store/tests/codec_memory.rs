@@ -99,7 +99,7 @@ fn memory_stays_bounded() {
         assert_eq!((verified.size_bytes, verified.blake3), ((BLOCKS * BLOCK_BYTES) as u64, expected));
         println!(
             "{layers:?}: {} MiB stored as {} MiB; peak memory grew by {} KiB writing, {} KiB more reading",
-            BLOCKS * BLOCK_BYTES >> 20,
+            (BLOCKS * BLOCK_BYTES) >> 20,
             stored >> 20,
             written - last,
             read - written

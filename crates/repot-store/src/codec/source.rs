@@ -29,6 +29,11 @@ impl Latch {
         self.with(|seen| seen.failure.take())
     }
 
+    /// Notes a failure that is found between the source and the decoder.
+    pub(super) fn fail(&self, e: CodecError) {
+        self.with(|seen| _ = seen.failure.get_or_insert(e));
+    }
+
     /// Whether the source was read to its end.
     pub(super) fn ended(&self) -> bool {
         self.with(|seen| seen.ended)

@@ -56,7 +56,7 @@ fn read(layers: Layers, file: Vec<u8>, keys: &Keys) -> Result<Vec<u8>, CodecErro
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_500) })]
 
     #[test]
     fn nothing_opens_as_something(

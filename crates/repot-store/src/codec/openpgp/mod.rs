@@ -8,6 +8,7 @@
 //! them runs `gpg --decrypt` through repot-core's `exec.rs` and reads its output, believing it only after gpg has
 //! ended with status 0.
 
+mod framing;
 mod keys;
 mod read;
 mod write;

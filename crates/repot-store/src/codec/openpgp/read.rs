@@ -2,13 +2,15 @@
 
 use std::error::Error as _;
 use std::fmt;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
-use pgp::composed::{DecryptionOptions, Edata, Esk, Message, TheRing};
+use pgp::armor::{BlockType, Dearmor};
+use pgp::composed::{DecryptionOptions, Edata, Esk, Message, MessageReader, TheRing};
 use pgp::errors::Error;
 use pgp::types::{Password, Seipdv1ReadMode};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::framing::Framing;
 use super::keys::{Certificate, SecretKey};
 use crate::codec::CodecError;
 use crate::codec::source::{Guarded, Latch, Source};
@@ -56,10 +58,10 @@ impl OpenPgpKeys {
     ) -> Result<impl Read + Send + use<R>, CodecError> {
         let (source, latch) = Source::new(input);
         let buffered = BufReader::with_capacity(128 << 10, source);
-        let (message, _) = Message::from_reader(buffered).map_err(|e| judge(e, &latch))?;
+        let message = parse(buffered, &latch).map_err(|e| judge(e, &latch))?;
         let message = self.decrypt(message, &latch)?;
         let message = innermost(message, &latch)?;
-        let stream = Stream { message, signers: self.signers.clone() };
+        let stream = Stream { message, signers: self.signers.clone(), latch: latch.clone() };
         Ok(Guarded::new(stream, latch))
     }
 
@@ -103,6 +105,43 @@ impl OpenPgpKeys {
     }
 }
 
+/// Takes the armor off, if there is one, and follows the packets under it.
+fn parse<R: BufRead + fmt::Debug + Send + 'static>(
+    mut input: R,
+    latch: &Latch,
+) -> pgp::errors::Result<Message<'static>> {
+    let binary = input.fill_buf()?.first().is_none_or(|b| b & 0x80 != 0);
+    if binary {
+        return Message::from_bytes(BufReader::new(Framing::new(input, latch.clone())));
+    }
+    let mut dearmor = Dearmor::new(input);
+    dearmor.read_header()?;
+    if !matches!(dearmor.typ, Some(BlockType::Message)) {
+        return Err(Error::InvalidArmorWrappers);
+    }
+    Message::from_bytes(BufReader::new(Framing::new(dearmor, latch.clone())))
+}
+
+/// Whether the decryptor has gone to its end, where it compares the MDC or the last tag.
+fn integrity_checked(message: &mut Message<'_>) -> bool {
+    let mut reader = message.get_mut().get_mut();
+    for _ in 0..=MAX_COMPRESSION_LAYERS {
+        match reader {
+            MessageReader::Compressed(inner) => reader = inner.get_mut().get_mut(),
+            MessageReader::Edata(edata) => {
+                return match edata.as_ref() {
+                    Edata::SymEncryptedProtectedData { reader } | Edata::GnupgAeadData { reader } => {
+                        reader.is_done()
+                    }
+                    Edata::SymEncryptedData { .. } => false,
+                };
+            }
+            MessageReader::Reader(_) => return false,
+        }
+    }
+    false
+}
+
 fn ring() -> TheRing<'static> {
     TheRing {
         decrypt_options: DecryptionOptions::new()
@@ -141,6 +180,7 @@ fn innermost(mut message: Message<'static>, latch: &Latch) -> Result<Message<'st
 struct Stream {
     message: Message<'static>,
     signers: Vec<Certificate>,
+    latch: Latch,
 }
 
 impl Stream {
@@ -163,8 +203,18 @@ impl Stream {
 impl Read for Stream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self.message.read(buf) {
-            // rpgp has drained the packets around the data by now, and compared the MDC.
-            Ok(0) => self.check_signature().map(|()| 0).map_err(io::Error::from),
+            // rpgp drains the packets around the data by now, but can be led to leave it at that.
+            Ok(0) => {
+                if let Some(below) = self.latch.failure() {
+                    return Err(below.into());
+                }
+                if !integrity_checked(&mut self.message) {
+                    return Err(
+                        CodecError::Damaged("its modification detection code is missing".into()).into()
+                    );
+                }
+                self.check_signature().map(|()| 0).map_err(io::Error::from)
+            }
             Err(e) if e.kind() != io::ErrorKind::Interrupted => {
                 Err(if early_end_io(&e) { io::ErrorKind::UnexpectedEof.into() } else { e })
             }
