@@ -36,6 +36,8 @@ packages() {
 		debootstrap               # root file systems for images
 		python3 python3-pip       # wheels for images; the test application
 		iptables                  # dockerd's networks
+		gnupg age zstd            # backups are tried beside them
+		openssh-client            # ssh-keygen: age encrypts to SSH keys too
 	)
 	command -v dockerd >/dev/null || wanted+=(docker.io)
 	command -v npm >/dev/null || wanted+=(npm)
