@@ -35,10 +35,10 @@ pub(super) struct Fields {
 pub(super) fn fields(block: &[u8; BLOCK_BYTES]) -> Result<Fields, String> {
     let header = Header::from_byte_slice(block);
     let old = header.as_old();
-    check_sum(block, &old.cksum)?;
     let typeflag = old.linkflag[0];
     let mut name = text(&old.name).to_vec();
     let magic = &block[257..265];
+    check_sum(block, &old.cksum, magic.starts_with(b"ustar"))?;
     let dialect = match header.as_ustar() {
         Some(ustar) if magic == b"ustar\x0000" => {
             let prefix = text(&ustar.prefix);
@@ -72,7 +72,14 @@ fn text(field: &[u8]) -> &[u8] {
 }
 
 /// Old programs summed signed bytes; GNU tar and Python accept both sums, so both are accepted here.
-fn check_sum(block: &[u8; BLOCK_BYTES], field: &[u8]) -> Result<(), String> {
+///
+/// The field itself is not covered by the sum. So since there is a magic, it must be written as every program does: six
+/// digits, NUL, blank, or seven digits and NUL.
+fn check_sum(block: &[u8; BLOCK_BYTES], field: &[u8; 8], strict: bool) -> Result<(), String> {
+    let digits = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'7'));
+    if strict && !(digits(&field[..6]) && (field[6..] == *b"\0 " || digits(&field[6..7]) && field[7] == 0)) {
+        return Err("the header's checksum is not written as one".to_owned());
+    }
     let stated = number(field).ok_or("the header's checksum is not a number")?;
     let blanked = || block.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { b' ' } else { *b });
     let sum: i128 = blanked().map(i128::from).sum();

@@ -21,8 +21,8 @@ use super::write::{Spec, head, padding};
 
 /// More parts than this, and a file is packed without its holes: its map would cost more than it saves.
 const MAX_PACKED_SEGMENTS: usize = 100_000;
-/// Attempts at a list of attributes that grows while it is read.
-const XATTR_ATTEMPTS: usize = 5;
+/// Linux's limit of an attribute's value, and of the list of names.
+const MAX_XATTR_BYTES: usize = 64 << 10;
 
 /// How to pack.
 #[derive(Debug, Clone)]
@@ -79,6 +79,8 @@ pub fn pack(
         unsteady: 0,
         first_names: HashMap::new(),
         buffer: vec![0; READ_BYTES],
+        names_buffer: vec![0; MAX_XATTR_BYTES],
+        value_buffer: vec![0; MAX_XATTR_BYTES],
     };
     packer.walk(fd, &options.exclude)?;
     packer.write(&[0; BLOCK_BYTES * 2])?;
@@ -111,6 +113,8 @@ struct Packer<W> {
     /// Device and inode of files with several names, and the first of these.
     first_names: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
+    names_buffer: Vec<u8>,
+    value_buffer: Vec<u8>,
 }
 
 /// A directory on the way down.
@@ -268,18 +272,18 @@ impl<W: Write> Packer<W> {
 
     fn xattrs(&mut self, fd: &OwnedFd, path: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let failed = || format!("cannot read the extended attributes of `{}`", shown(path));
-        let names = match grown(|b| fs::flistxattr(fd, b)) {
-            Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        let len = match fs::flistxattr(fd, self.names_buffer.as_mut_slice()) {
+            Err(Errno::OPNOTSUPP) => 0,
             other => other.map_err(io_error(failed()))?,
         };
         let mut out = Vec::new();
-        for name in names.split(|b| *b == 0).filter(|n| !n.is_empty()) {
+        for name in self.names_buffer[..len].split(|b| *b == 0).filter(|n| !n.is_empty()) {
             if !keeps_xattr(name) {
                 self.notes.add(path, format!("the extended attribute `{}` is not kept", shown(name)));
                 continue;
             }
-            match grown(|b| fs::fgetxattr(fd, name, b)) {
-                Ok(value) => out.push((name.to_vec(), value)),
+            match fs::fgetxattr(fd, name, self.value_buffer.as_mut_slice()) {
+                Ok(len) => out.push((name.to_vec(), self.value_buffer[..len].to_vec())),
                 // Removed in between.
                 Err(Errno::NODATA) => {}
                 Err(e) => return Err(io_error(failed())(e)),
@@ -313,25 +317,6 @@ fn spec<'a>(path: &'a [u8], kind: EntryType, stat: &Stat) -> Spec<'a> {
 fn is_gone(e: &io::Error) -> bool {
     let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::NXIO];
     gone.iter().any(|g| e.raw_os_error() == Some(g.raw_os_error()))
-}
-
-/// Reads an attribute or a list of them into a buffer that is large enough.
-fn grown(mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
-    for _ in 0..XATTR_ATTEMPTS {
-        let mut buffer = vec![0; read(&mut [])?];
-        if buffer.is_empty() {
-            return Ok(buffer);
-        }
-        match read(&mut buffer) {
-            Err(Errno::RANGE) => {}
-            Err(e) => return Err(e),
-            Ok(n) => {
-                buffer.truncate(n);
-                return Ok(buffer);
-            }
-        }
-    }
-    Err(Errno::RANGE)
 }
 
 /// The parts of a file that hold data, if it has holes that are worth it.
