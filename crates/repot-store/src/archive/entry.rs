@@ -113,9 +113,7 @@ pub struct Entry {
 /// Whether an extended attribute is kept. `user.*` belongs to the data; the two others are POSIX access control lists.
 /// The rest gives rights (`security.capability`), belongs to the machine (`security.selinux`), or needs one to be root.
 pub(super) fn keeps_xattr(name: &[u8]) -> bool {
-    name.starts_with(b"user.")
-        || name == b"system.posix_acl_access"
-        || name == b"system.posix_acl_default"
+    name.starts_with(b"user.") || name == b"system.posix_acl_access" || name == b"system.posix_acl_default"
 }
 
 /// An attribute's name as a key. Those that are kept begin with `user.` or `system.`, so `hex:` is free.

@@ -46,7 +46,9 @@ pub enum Refusal {
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// A member that must not be unpacked. Nothing of it was passed on or written.
-    #[error("the archive is refused: member `{member}` (its header is at byte {at_bytes}): {refusal}; do not unpack it with other tools either before you know where it comes from")]
+    #[error(
+        "the archive is refused: member `{member}` (its header is at byte {at_bytes}): {refusal}; do not unpack it with other tools either before you know where it comes from"
+    )]
     Refused {
         /// Name of the member, made printable.
         member: String,

@@ -170,7 +170,8 @@ impl<F: Follow> Checker<F> {
             if self.options.links_outside == LinksOutside::Refuse {
                 return Err(Refusal::LinkOutside);
             }
-            self.notes.add(path, "a symbolic link that may lead outside; what it points to is not in the archive");
+            self.notes
+                .add(path, "a symbolic link that may lead outside; what it points to is not in the archive");
         }
         Ok(entered.original)
     }
@@ -272,12 +273,8 @@ impl<F: Follow> Sink for Checker<F> {
         if entry.kind != Kind::File {
             return self.record(&entry);
         }
-        self.open = Some(Open {
-            entry,
-            at_bytes: member.at_bytes,
-            hasher: blake3::Hasher::new(),
-            hashed_bytes: 0,
-        });
+        self.open =
+            Some(Open { entry, at_bytes: member.at_bytes, hasher: blake3::Hasher::new(), hashed_bytes: 0 });
         Ok(())
     }
 

@@ -29,9 +29,9 @@
 //!
 //! # Memory
 //!
-//! About 25 to 50 bytes for each name (a keyed 128-bit hash and a position), whatever its length; entry lists are spooled to unlinked files in
-//! `scratch_dir` and sorted there. Packing also holds the names of the directories on the way down, and the first path
-//! of each file with several names.
+//! About 25 to 50 bytes for each name (a keyed 128-bit hash and a position), whatever its length; entry lists are spooled
+//! to unlinked files in `scratch_dir` and sorted there. Packing also holds the names of the directories on the way down,
+//! and the first path of each file with several names.
 //!
 //! # Why there is a parser here
 //!

@@ -167,7 +167,10 @@ impl<W: Write> Packer<W> {
         match self.try_entry(above, name, path) {
             Err(ArchiveError::Io { source, .. }) if is_gone(&source) => {
                 self.unsteady += 1;
-                self.notes.add(path, "it vanished, or became something else, while the directory was read; left out");
+                self.notes.add(
+                    path,
+                    "it vanished, or became something else, while the directory was read; left out",
+                );
                 Ok(None)
             }
             other => other,
@@ -188,7 +191,8 @@ impl<W: Write> Packer<W> {
             }
             FileType::RegularFile => {
                 // Should it have become a fifo in between, opening must not wait for a writer.
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+                let flags =
+                    OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
                 let fd = fs::openat(above, name, flags, Mode::empty()).map_err(io_error(failed()))?;
                 let stat = fs::fstat(&fd).map_err(io_error(failed()))?;
                 if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -199,7 +203,11 @@ impl<W: Write> Packer<W> {
             }
             FileType::Symlink => {
                 let target = fs::readlinkat(above, name, Vec::new()).map_err(io_error(failed()))?;
-                let spec = Spec { target: Some(target.as_bytes()), mode: 0o777, ..spec(path, EntryType::Symlink, &stat) };
+                let spec = Spec {
+                    target: Some(target.as_bytes()),
+                    mode: 0o777,
+                    ..spec(path, EntryType::Symlink, &stat)
+                };
                 self.write(&head(&spec))?;
                 Ok(None)
             }
@@ -239,7 +247,10 @@ impl<W: Write> Packer<W> {
         let state = |s: &Stat| (s.st_size, s.st_mtime, s.st_mtime_nsec, s.st_ctime, s.st_ctime_nsec);
         if short || state(stat) != state(&after) {
             self.unsteady += 1;
-            self.notes.add(path, "it changed while it was read; what is in the archive may be neither before nor after");
+            self.notes.add(
+                path,
+                "it changed while it was read; what is in the archive may be neither before nor after",
+            );
         }
         if stat.st_nlink > 1 {
             self.first_names.insert(inode, path.to_vec());

@@ -47,11 +47,29 @@ pub(super) trait Sink {
 enum State {
     Header,
     /// An extension's content: its type, what is missing of it, with padding.
-    Extension { typeflag: u8, len: usize, missing: usize },
-    OldSparse { fields: Box<Fields>, segments: Vec<Segment>, size: u64 },
-    Map { member: Box<Member>, stored: u64, map: MapReader },
-    Data { segments: std::vec::IntoIter<Segment>, now: Segment, padding: usize },
-    Padding { missing: usize },
+    Extension {
+        typeflag: u8,
+        len: usize,
+        missing: usize,
+    },
+    OldSparse {
+        fields: Box<Fields>,
+        segments: Vec<Segment>,
+        size: u64,
+    },
+    Map {
+        member: Box<Member>,
+        stored: u64,
+        map: MapReader,
+    },
+    Data {
+        segments: std::vec::IntoIter<Segment>,
+        now: Segment,
+        padding: usize,
+    },
+    Padding {
+        missing: usize,
+    },
     /// After the first of the two blocks of zeros.
     HalfEnded,
     Ended,
@@ -223,7 +241,8 @@ impl Parser {
         let first = self.extensions.at_bytes.is_none();
         match fields.typeflag {
             b'x' | b'g' | b'L' | b'K' => {
-                let limit = if fields.typeflag.is_ascii_lowercase() { MAX_PAX_BYTES } else { MAX_LONG_NAME_BYTES };
+                let limit =
+                    if fields.typeflag.is_ascii_lowercase() { MAX_PAX_BYTES } else { MAX_LONG_NAME_BYTES };
                 let twice = match fields.typeflag {
                     b'x' => self.extensions.pax.is_some(),
                     b'L' => self.extensions.long_name.is_some(),
@@ -259,7 +278,8 @@ impl Parser {
                 self.begin_file(member, segments, size, stored, sink)
             }
             _ => {
-                let stored = self.extensions.pax.as_ref().and_then(|p| p.size_bytes).unwrap_or(fields.size_bytes);
+                let stored =
+                    self.extensions.pax.as_ref().and_then(|p| p.size_bytes).unwrap_or(fields.size_bytes);
                 let form = match &mut self.extensions.pax {
                     Some(pax) => pax.sparse.form(),
                     None => Ok(Form::Plain),

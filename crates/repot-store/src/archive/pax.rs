@@ -40,8 +40,9 @@ pub(super) fn parse(mut text: &[u8]) -> Result<Pax, String> {
             }
             seen.push(key.to_vec());
         }
-        take(&mut pax, key, value)
-            .ok_or_else(|| format!("`{}` of its extended header has no usable value", super::error::shown(key)))?;
+        take(&mut pax, key, value).ok_or_else(|| {
+            format!("`{}` of its extended header has no usable value", super::error::shown(key))
+        })?;
     }
     Ok(pax)
 }

@@ -17,7 +17,12 @@ use super::names::parent;
 
 /// Opens a directory below one that is open.
 pub(super) fn open_dir(above: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
-    fs::openat(above, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    fs::openat(
+        above,
+        name,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 /// Opens the root, which the caller chose, links and all.

@@ -15,7 +15,11 @@ pub(super) struct Segment {
 
 /// Segments in order, without overlap, within the size, with all of the stored bytes. Empty ones are dropped: they
 /// only mark a hole at the end.
-pub(super) fn checked(segments: Vec<Segment>, size_bytes: u64, stored_bytes: u64) -> Result<Vec<Segment>, String> {
+pub(super) fn checked(
+    segments: Vec<Segment>,
+    size_bytes: u64,
+    stored_bytes: u64,
+) -> Result<Vec<Segment>, String> {
     let mut end = 0_u64;
     let mut total = 0_u64;
     for s in &segments {
@@ -105,8 +109,12 @@ impl PaxSparse {
                 _ => Err(contradicts()),
             },
             (None | Some(0), None | Some(0 | 1)) => match (self.size, self.real_size, self.count) {
-                (None, None, None) if segments.is_empty() && !self.map && self.name.is_none() => Ok(Form::Plain),
-                (Some(size), None, Some(count)) if count == segments.len() as u64 => Ok(Form::Mapped(segments, size)),
+                (None, None, None) if segments.is_empty() && !self.map && self.name.is_none() => {
+                    Ok(Form::Plain)
+                }
+                (Some(size), None, Some(count)) if count == segments.len() as u64 => {
+                    Ok(Form::Mapped(segments, size))
+                }
                 _ => Err(contradicts()),
             },
             _ => Err("it is a sparse file in a newer format".to_owned()),
@@ -201,10 +209,8 @@ fn pairs(field: &[u8], segments: &mut Vec<Segment>) -> Result<(), String> {
             }
             continue;
         }
-        segments.push(Segment {
-            offset: unsigned(offset).ok_or_else(bad)?,
-            len: unsigned(len).ok_or_else(bad)?,
-        });
+        segments
+            .push(Segment { offset: unsigned(offset).ok_or_else(bad)?, len: unsigned(len).ok_or_else(bad)? });
         if segments.len() > MAX_SEGMENTS {
             return Err("its map of holes is too long".to_owned());
         }

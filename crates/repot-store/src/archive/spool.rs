@@ -51,9 +51,8 @@ impl Spool {
     pub(super) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<u64> {
         let at = self.next_position();
         for part in [key, value] {
-            let len = u32::try_from(part.len()).map_err(|_| ArchiveError::Place {
-                what: "an entry is larger than 4 GiB".to_owned(),
-            })?;
+            let len = u32::try_from(part.len())
+                .map_err(|_| ArchiveError::Place { what: "an entry is larger than 4 GiB".to_owned() })?;
             self.tail.extend_from_slice(&len.to_le_bytes());
         }
         self.tail.extend_from_slice(key);

@@ -256,10 +256,12 @@ impl Unpacker {
             match fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty()) {
                 Ok(()) => {}
                 Err(e) if is_not_possible(e) => {
-                    self.notes.add(path, format!("the extended attribute `{}` was not restored: {e}", shown(name)));
+                    self.notes
+                        .add(path, format!("the extended attribute `{}` was not restored: {e}", shown(name)));
                 }
                 Err(e) => {
-                    let what = format!("cannot set the extended attribute `{}` of `{}`", shown(name), shown(path));
+                    let what =
+                        format!("cannot set the extended attribute `{}` of `{}`", shown(name), shown(path));
                     return Err(io_error(what)(e));
                 }
             }
@@ -333,8 +335,11 @@ impl Unpacker {
         let path = &entry.path.0;
         let Some(spot) = self.spot(path)? else { return Ok(()) };
         let (dir, name) = self.place.parent(first)?;
-        fs::linkat(&dir, name, &spot.dir, spot.made_as(), AtFlags::empty())
-            .map_err(io_error(format!("cannot link `{}` to `{}`", shown(path), shown(first))))?;
+        fs::linkat(&dir, name, &spot.dir, spot.made_as(), AtFlags::empty()).map_err(io_error(format!(
+            "cannot link `{}` to `{}`",
+            shown(path),
+            shown(first)
+        )))?;
         self.written += 1;
         spot.publish(path)
     }

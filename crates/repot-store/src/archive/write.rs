@@ -120,3 +120,46 @@ fn put(field: &mut [u8; FIELD_NAME_BYTES], name: &[u8]) {
 pub(super) fn padding(stored_bytes: u64) -> usize {
     (stored_bytes.next_multiple_of(BLOCK_BYTES as u64) - stored_bytes) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::Result;
+    use super::super::parser::{Member, Parser, Sink};
+    use super::*;
+
+    struct Taken(Vec<Member>);
+
+    impl Sink for Taken {
+        fn member(&mut self, member: Member) -> Result<()> {
+            self.0.push(member);
+            Ok(())
+        }
+        fn data(&mut self, _: u64, _: &[u8]) -> Result<()> {
+            Ok(())
+        }
+        fn end(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_octal_fields_cannot_hold_comes_back() {
+        let spec = Spec {
+            path: b"large",
+            kind: EntryType::Regular,
+            target: None,
+            size_bytes: 9 << 30,
+            segments: None,
+            mode: 0o600,
+            uid: u32::MAX - 1,
+            gid: MAX_ID,
+            mtime: Time { s: -7, ns: 5 },
+            xattrs: &[],
+        };
+        let mut taken = Taken(Vec::new());
+        Parser::new().feed(&head(&spec), &mut taken).expect("a header");
+        let m = &taken.0[0];
+        assert_eq!((m.size_bytes, m.uid, m.gid), (9 << 30, u64::from(u32::MAX) - 1, u64::from(MAX_ID)));
+        assert_eq!(m.mtime, spec.mtime);
+    }
+}
