@@ -262,9 +262,21 @@ impl<F: Follow> Sink for Checker<F> {
         if let Some(at) = original {
             let first: Entry = serde_json::from_slice(&self.spool.value_at(at)?)
                 .map_err(io_error("cannot read a scratch file"))?;
-            let first_path = first.path.0.clone();
+            let first_path = first.path.0;
             about.hard_link_to = Some(&first_path);
-            entry = Entry { path: entry.path, ..first };
+            // Attributes as this member says them: the same as the first's, unless the file changed in between or the
+            // archive is damaged, and then it is to be seen. Content and extended attributes come once.
+            if first.kind == Kind::Symlink {
+                entry.mode = first.mode;
+            }
+            entry = Entry {
+                kind: first.kind,
+                size_bytes: first.size_bytes,
+                target: first.target,
+                xattrs: first.xattrs,
+                blake3: first.blake3,
+                ..entry
+            };
             self.follow.begin(&entry, &about)?;
             self.fingerprint.hard_links += 1;
             return self.record(&entry);

@@ -13,8 +13,8 @@ pub(super) struct Segment {
     pub(super) len: u64,
 }
 
-/// Segments in order, without overlap, within the size, with all of the stored bytes. Empty ones are dropped: they
-/// only mark a hole at the end.
+/// Segments in order, without overlap, within the size, with all of the stored bytes. An empty one marks a
+/// hole at the end, and is dropped.
 pub(super) fn checked(
     segments: Vec<Segment>,
     size_bytes: u64,
@@ -23,6 +23,9 @@ pub(super) fn checked(
     let mut end = 0_u64;
     let mut total = 0_u64;
     for s in &segments {
+        if s.len == 0 && s.offset != size_bytes {
+            return Err("its map of holes has an empty part before the end".to_owned());
+        }
         let after = s.offset.checked_add(s.len).filter(|a| s.offset >= end && *a <= size_bytes);
         end = after.ok_or("its map of holes contradicts itself")?;
         total += s.len;

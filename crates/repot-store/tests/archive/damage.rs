@@ -167,7 +167,7 @@ proptest! {
         sample(&root);
         let (tar, packed, _) = pack(&root, dir.path());
         let mut inspector = Inspector::new(Drip(&tar, piece), &keeping(dir.path())).unwrap();
-        let mut passed = Vec::new();
+        let mut passed: Vec<u8> = Vec::new();
         let mut buffer = vec![0; wanted];
         loop {
             let n = inspector.read(&mut buffer).expect("whole");
