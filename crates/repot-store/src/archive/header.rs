@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(number(b"   644 \0"), Some(0o644));
         assert_eq!(number(b"\0\0\0\0\0\0\0\0"), Some(0));
         assert_eq!(number(b"00006x4\0"), None);
-        assert_eq!(number(b"644\0001\0\0\0"), None);
+        assert_eq!(number(b"644\x00001\0\0\0"), None);
         assert_eq!(number(&[0xff; 12]), Some(-1));
         assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 0, 1]), Some(1));
         assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]), Some(256));

@@ -137,7 +137,7 @@ struct Open {
     hashed_bytes: u64,
 }
 
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 impl Open {
     fn hash_hole(&mut self, until: u64) {

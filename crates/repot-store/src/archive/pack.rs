@@ -220,11 +220,11 @@ impl<W: Write> Packer<W> {
 
     fn file(&mut self, fd: &OwnedFd, stat: &Stat, path: &[u8]) -> Result<()> {
         let inode = (stat.st_dev, stat.st_ino);
-        if stat.st_nlink > 1 {
-            if let Some(first) = self.first_names.get(&inode) {
-                let head = head(&Spec { target: Some(first), ..spec(path, EntryType::Link, stat) });
-                return self.write(&head);
-            }
+        if stat.st_nlink > 1
+            && let Some(first) = self.first_names.get(&inode)
+        {
+            let head = head(&Spec { target: Some(first), ..spec(path, EntryType::Link, stat) });
+            return self.write(&head);
         }
         let xattrs = self.xattrs(fd, path)?;
         let size_bytes = u64::try_from(stat.st_size).unwrap_or(0);

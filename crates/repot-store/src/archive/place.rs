@@ -115,10 +115,10 @@ impl Place {
     pub(super) fn parent<'a>(&mut self, path: &'a [u8]) -> Result<(Rc<OwnedFd>, &'a [u8])> {
         let Some(up) = parent(path) else { return Ok((Rc::clone(&self.root), path)) };
         let name = &path[up.len() + 1..];
-        if let Some((last, fd)) = &self.last {
-            if last == up {
-                return Ok((Rc::clone(fd), name));
-            }
+        if let Some((last, fd)) = &self.last
+            && last == up
+        {
+            return Ok((Rc::clone(fd), name));
         }
         let mut fd = Rc::clone(&self.root);
         let mut len = 0;

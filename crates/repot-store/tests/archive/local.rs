@@ -32,10 +32,10 @@ struct When<F> {
 impl<F: FnOnce()> Write for When<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.out.extend(bytes);
-        if bytes.windows(self.marker.len()).any(|w| w == self.marker) {
-            if let Some(what) = self.what.take() {
-                what();
-            }
+        if bytes.windows(self.marker.len()).any(|w| w == self.marker)
+            && let Some(what) = self.what.take()
+        {
+            what();
         }
         Ok(bytes.len())
     }

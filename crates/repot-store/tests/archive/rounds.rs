@@ -85,8 +85,11 @@ fn ours(tree: &[Made], fidelity: Fidelity) {
     }
 }
 
+/// Gives a directory as an archive.
+type Packer<'a> = &'a dyn Fn(&Path) -> Vec<u8>;
+
 /// Theirs, inspected and unpacked by us.
-fn theirs(tree: &[Made], pack_with: &[(&str, &dyn Fn(&Path) -> Vec<u8>)]) {
+fn theirs(tree: &[Made], pack_with: &[(&str, Packer<'_>)]) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");
     fs::create_dir(&root).unwrap();

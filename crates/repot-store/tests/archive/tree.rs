@@ -243,10 +243,10 @@ pub(crate) fn same(original: &BTreeMap<Vec<u8>, Seen>, copy: &BTreeMap<Vec<u8>, 
     let paths: BTreeSet<_> = original.keys().chain(copy.keys()).collect();
     for path in paths {
         let (a, mut b) = (original.get(path), copy.get(path).cloned());
-        if let (Some(a), Some(b)) = (a, &mut b) {
-            if a.hole_bytes < SURE_HOLE_BYTES || b.hole_bytes > 0 {
-                b.hole_bytes = a.hole_bytes;
-            }
+        if let (Some(a), Some(b)) = (a, &mut b)
+            && (a.hole_bytes < SURE_HOLE_BYTES || b.hole_bytes > 0)
+        {
+            b.hole_bytes = a.hole_bytes;
         }
         assert_eq!(a, b.as_ref(), "{whose}: {}", path.escape_ascii());
     }
