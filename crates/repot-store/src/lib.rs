@@ -3,6 +3,7 @@
 //! Invariant: a directory without `manifest.json` is an incomplete set, whatever else it holds.
 
 pub mod codec;
+pub mod archive;
 mod manifest;
 pub mod retention;
 mod set;
