@@ -2,6 +2,7 @@
 //!
 //! Invariant: a directory without `manifest.json` is an incomplete set, whatever else it holds.
 
+pub mod dbbackup;
 mod manifest;
 mod set;
 
