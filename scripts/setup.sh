@@ -2,7 +2,7 @@
 # Prepares a Debian machine for repot's tests: packages, Docker with Compose, and the
 # images that the scenarios run.
 #
-#   scripts/setup.sh [packages|docker|images|all] (default: all)
+#   scripts/setup.sh [packages|docker|images|dbbackup|all] (default: all)
 #   scripts/setup.sh images NAME...      only these, for example postgres:17
 #   scripts/setup.sh nautobot-real       the image of a real Nautobot, made on request
 #
@@ -35,6 +35,7 @@ packages() {
 		tzdata                    # time zones by name
 		debootstrap               # root file systems for images
 		python3 python3-pip       # wheels for images; the test application
+		python3-venv              # the real django-dbbackup
 		iptables                  # dockerd's networks
 		gnupg age zstd            # backups are tried beside them
 		openssh-client            # ssh-keygen: age encrypts to SSH keys too
@@ -137,7 +138,7 @@ main() {
 	local what=${1-all}
 	case $what in
 		-h | --help | help) usage && exit ;;
-		packages | docker | images | nautobot-real | all) ;;
+		packages | docker | images | dbbackup | nautobot-real | all) ;;
 		*) usage >&2 && exit 2 ;;
 	esac
 	shift || :
@@ -161,6 +162,7 @@ main() {
 			start_docker
 			"$here/../tests/images/build.sh" "$@" 9>&-
 			;;
+		dbbackup) "$here/dbbackup-venv.sh" 9>&- ;;
 		nautobot-real)
 			start_docker
 			"$here/../tests/images/build.sh" repot-test/nautobot-real:2 9>&-
@@ -169,6 +171,7 @@ main() {
 			packages
 			start_docker
 			"$here/../tests/images/build.sh" 9>&-
+			"$here/dbbackup-venv.sh" 9>&-
 			;;
 	esac
 }

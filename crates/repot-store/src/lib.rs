@@ -4,6 +4,7 @@
 
 pub mod codec;
 pub mod archive;
+pub mod dbbackup;
 mod manifest;
 pub mod retention;
 mod set;
