@@ -2,8 +2,8 @@
 //!
 //! Invariant: a directory without `manifest.json` is an incomplete set, whatever else it holds.
 
-pub mod codec;
 pub mod archive;
+pub mod codec;
 pub mod dbbackup;
 mod manifest;
 pub mod retention;
