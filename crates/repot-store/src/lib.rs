@@ -4,6 +4,7 @@
 
 mod manifest;
 mod set;
+pub mod storage;
 
 pub use manifest::{FileEntry, FileKind, MANIFEST_FORMAT, Manifest};
 pub use set::{Damage, FileWriter, MANIFEST_NAME, SetWriter, StoreError, open, verify};
