@@ -12,9 +12,12 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::sweep::start_of;
 
 pub use file::{ftp, ftps, webdav};
 pub use object::{azure, gcs, s3};
@@ -104,14 +107,38 @@ fn answers(port: u16) -> bool {
     TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(1)).is_ok()
 }
 
+/// Where the servers of this process live: `BASE/PROCESS-START`, so that the next one can tell what is left over.
+fn own_dir() -> PathBuf {
+    let name = crate::sweep::own_dir();
+    base().join(name.file_name().unwrap_or_default())
+}
+
+fn base() -> PathBuf {
+    std::env::temp_dir().join("repot-servers")
+}
+
+/// Once in a process: removes the directories that killed test processes have left. Their servers have ended with them.
+fn sweep() {
+    static DONE: Once = Once::new();
+    DONE.call_once(|| {
+        for process in std::fs::read_dir(base()).into_iter().flatten().flatten() {
+            let name = process.file_name().to_string_lossy().into_owned();
+            let lives =
+                name.split_once('-').is_none_or(|(pid, start)| start_of(pid).as_deref() == Some(start));
+            if !lives {
+                let _ = std::fs::remove_dir_all(process.path());
+            }
+        }
+    });
+}
+
 /// Starts a server whose command is made for a directory and a port, and waits until it listens.
 #[track_caller]
 fn start(name: &str, make: impl Fn(&Path, u16) -> Command) -> Server {
-    crate::sweep::sweep();
+    sweep();
     let mut log = String::new();
     for _ in 0..ATTEMPTS {
-        // Where leftovers of a killed test are found and removed by the next one.
-        let parent = crate::sweep::own_dir();
+        let parent = own_dir();
         let _ = std::fs::create_dir_all(&parent);
         let dir = match tempfile::Builder::new().prefix("server-").tempdir_in(&parent) {
             Ok(d) => d,

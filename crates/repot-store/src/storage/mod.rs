@@ -10,6 +10,11 @@
 //!
 //! Calls block. They must not be made from inside an asynchronous task.
 
+#![cfg_attr(
+    not(feature = "all-storages"),
+    allow(dead_code, reason = "what one kind wants, another does not")
+)]
+
 mod backend;
 mod config;
 mod django;
@@ -211,7 +216,6 @@ fn absent_is_fine(result: Result<(), StorageError>) -> Result<(), StorageError> 
 }
 
 /// A storage of a kind that this build leaves out.
-#[cfg_attr(feature = "all-storages", allow(dead_code, reason = "nothing is left out"))]
 fn not_built(kind: Kind) -> StorageError {
     StorageError::Config(format!("this build of repot has no {}: use a build with it", kind.title()))
 }

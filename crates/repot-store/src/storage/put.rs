@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -17,12 +18,15 @@ use super::{StorageConfig, StorageError, operator};
 /// What a path may hold as it is.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// How long an upload that is given up may take to end.
+const GIVING_UP: Duration = Duration::from_secs(30);
+
 /// Begins uploads to one server.
 pub(crate) struct Putter {
     client: reqwest::Client,
     config: StorageConfig,
     base: String,
-    part_timeout: std::time::Duration,
+    part_timeout: Duration,
 }
 
 impl Putter {
@@ -80,12 +84,12 @@ fn chain(e: &dyn std::error::Error) -> String {
 type Answer = Result<(), (Option<u16>, String)>;
 
 struct Put {
-    /// Ends the body when it is dropped; an error sent before makes the server discard it.
+    /// Ends the body when it is dropped.
     parts: Option<mpsc::Sender<io::Result<Bytes>>>,
     answer: Option<JoinHandle<Answer>>,
     what: String,
     shared: Arc<Shared>,
-    part_timeout: std::time::Duration,
+    part_timeout: Duration,
 }
 
 impl Put {
@@ -149,14 +153,15 @@ impl Upload for Put {
         self.answer()
     }
 
+    /// Ends the body where it is and waits for the answer: a server that is cut off may make the file after it has been
+    /// deleted.
     fn abort(&mut self) {
-        if let Some(parts) = self.parts.take() {
-            let _ = parts.try_send(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        if let Some(task) = self.answer.take() {
+        self.parts = None;
+        let Some(mut task) = self.answer.take() else { return };
+        let limit = self.part_timeout.min(GIVING_UP);
+        let ended = self.shared.runner.wait(async { tokio::time::timeout(limit, &mut task).await });
+        if !matches!(ended, Some(Ok(_))) {
             task.abort();
-            // So that the server is not still writing when the file is deleted.
-            let _ = self.shared.runner.wait(task);
         }
     }
 }

@@ -43,9 +43,9 @@ fn s3_forgets_an_upload_that_was_dropped() {
         &[("endpoint", &endpoint), ("access_key_id", KEY), ("secret_access_key", PASSWORD)],
     );
     let mut w = s.writer("file").expect("a writer");
-    w.write_all(&noise(1, 4 * PART_BYTES)).expect("written");
+    w.write_all(&noise(1, 6 * PART_BYTES)).expect("written");
     // The test would prove nothing if there were nothing to forget.
-    assert_ne!(unfinished(&server.data()), Vec::<String>::new());
+    repot_testkit::wait_for("a part has arrived", || (!unfinished(&server.data()).is_empty()).then_some(()));
     drop(w);
     assert_eq!(unfinished(&server.data()), Vec::<String>::new());
     assert!(!s.exists("file").expect("answered"));
