@@ -9,7 +9,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help demo test nautobot lint bench docs clean setup tools
 
-features := --workspace --features repot/failpoints
+features := --workspace --features repot/failpoints,repot-store/all-storages,repot-store/faults
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14

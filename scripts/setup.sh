@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Prepares a Debian machine for repot's tests: packages, Docker with Compose, and the
-# images that the scenarios run.
+# Prepares a Debian machine for repot's tests: packages, Docker with Compose, storage
+# servers (storage-servers.sh), and the images that the scenarios run.
 #
 #   scripts/setup.sh [packages|docker|images|dbbackup|all] (default: all)
 #   scripts/setup.sh images NAME...      only these, for example postgres:17
 #   scripts/setup.sh nautobot-real       the image of a real Nautobot, made on request
 #
 # Wants Debian 12 or later and root. Does only what is missing, and says each thing it
-# does; a second run takes a second or two. Needs Debian's, PyPI's and npm's packages,
-# and no image registry.
+# does; a second run takes a second or two. Needs Debian's, PyPI's, npm's and crates.io's
+# packages, and no image registry.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -170,6 +170,7 @@ main() {
 		all)
 			packages
 			start_docker
+			"$here/storage-servers.sh" 9>&-
 			"$here/../tests/images/build.sh" 9>&-
 			"$here/dbbackup-venv.sh" 9>&-
 			;;

@@ -8,6 +8,7 @@ pub mod dbbackup;
 mod manifest;
 pub mod retention;
 mod set;
+pub mod storage;
 
 pub use manifest::{FileEntry, FileKind, MANIFEST_FORMAT, Manifest};
 pub use set::{Damage, FileWriter, MANIFEST_NAME, SetWriter, StoreError, open, verify};

@@ -11,6 +11,7 @@ mod command;
 mod content;
 mod mounts;
 mod running;
+pub mod servers;
 mod stack;
 mod sums;
 mod sweep;

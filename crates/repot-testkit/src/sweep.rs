@@ -13,7 +13,7 @@ pub(crate) fn base() -> PathBuf {
 }
 
 /// When a process began, in the kernel's ticks; none: it is gone.
-fn start_of(pid: &str) -> Option<String> {
+pub(crate) fn start_of(pid: &str) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(") ").next()?.split(' ').nth(19).map(str::to_owned)
 }
