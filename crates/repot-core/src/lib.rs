@@ -2,6 +2,7 @@
 //! environment, and knows no HTTP.
 
 pub mod app;
+pub mod backup;
 pub mod engine;
 pub mod error;
 pub mod exec;

@@ -9,6 +9,7 @@ mod manifest;
 pub mod retention;
 mod set;
 pub mod storage;
+pub mod stored;
 
-pub use manifest::{FileEntry, FileKind, MANIFEST_FORMAT, Manifest};
+pub use manifest::{FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, Plain};
 pub use set::{Damage, FileWriter, MANIFEST_NAME, SetWriter, StoreError, open, verify};

@@ -2,8 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the manifest's format; a reader refuses a newer one.
-pub const MANIFEST_FORMAT: u32 = 1;
+use crate::archive::Fingerprint;
+use crate::codec::{Cipher, Compression, Layers};
+use crate::retention::Content;
+
+/// Version of the manifest's format; a reader refuses a newer one. 1 knew neither layers nor media: what it lacks has
+/// its default.
+pub const MANIFEST_FORMAT: u32 = 2;
+
+/// What made a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MadeBy {
+    /// An upgrade, from a server that nobody else could reach.
+    #[default]
+    Upgrade,
+    /// `repot backup`, while the application ran.
+    Backup,
+}
 
 /// What a file of a set is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +29,23 @@ pub enum FileKind {
     Globals,
     /// One database, `pg_dump` custom format.
     Database,
-    /// A configuration file of the old server, as it was.
+    /// A configuration file of the old server, as it was; or, with a fingerprint, a tar of configuration files.
     Config,
+    /// A tar of one media root.
+    Media,
+}
+
+/// A file's content, without its layers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plain {
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// BLAKE3, hexadecimal.
+    pub blake3: String,
+}
+
+fn uncompressed() -> Compression {
+    Compression::None
 }
 
 /// One file of a set.
@@ -34,6 +65,38 @@ pub struct FileEntry {
     pub sha256: String,
     /// How to restore it by hand, with ordinary tools.
     pub restore: String,
+    /// How it is compressed, beside what pg_dump does itself.
+    #[serde(default = "uncompressed")]
+    pub compression: Compression,
+    /// How it is encrypted; compressed first, then encrypted.
+    #[serde(default)]
+    pub encryption: Cipher,
+    /// Its content without these layers; none in sets of format 1, where the file is the content.
+    #[serde(default)]
+    pub plain: Option<Plain>,
+    /// For a tar: what is in it.
+    #[serde(default)]
+    pub tree: Option<Fingerprint>,
+    /// For media: the root's name in the profile.
+    #[serde(default)]
+    pub root: Option<String>,
+}
+
+impl FileEntry {
+    /// The layers around its content.
+    #[must_use]
+    pub fn layers(&self) -> Layers {
+        Layers { compression: self.compression, cipher: self.encryption }
+    }
+    /// Which kind of content it belongs to; globals go with the databases.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        match self.kind {
+            FileKind::Globals | FileKind::Database => Content::Db,
+            FileKind::Media => Content::Media,
+            FileKind::Config => Content::Config,
+        }
+    }
 }
 
 /// A complete set.
@@ -51,8 +114,14 @@ pub struct Manifest {
     pub application_version: Option<String>,
     /// The Compose project, or whatever names the installation.
     pub project: String,
-    /// The run that made it.
+    /// The run that made it; for `repot backup` the set's own time and number.
     pub run: String,
+    /// What made it.
+    #[serde(default)]
+    pub made_by: MadeBy,
+    /// What the user called it.
+    #[serde(default)]
+    pub label: Option<String>,
     /// `server_version_num` of the server it was taken from.
     pub server_version_num: u32,
     /// Version of the client that wrote the dumps, as it calls itself; a pg_restore at least as new reads them.
@@ -65,4 +134,23 @@ pub struct Manifest {
     pub next_transaction: Option<String>,
     /// Fingerprint of the whole server while the dumps were made; the shape is the fingerprint's own.
     pub fingerprint: serde_json::Value,
+}
+
+impl Manifest {
+    /// Parses a manifest; the error says why it is none.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let manifest: Manifest = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        if manifest.format > MANIFEST_FORMAT {
+            return Err(format!("format {} is newer than this repot ({MANIFEST_FORMAT})", manifest.format));
+        }
+        if let Some(f) = manifest.files.iter().find(|f| f.name.contains('/') || f.name.starts_with('.')) {
+            return Err(format!("the name `{}` leads out of the set", f.name));
+        }
+        Ok(manifest)
+    }
+    /// Size of all files.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.files.iter().map(|f| f.size_bytes).sum()
+    }
 }

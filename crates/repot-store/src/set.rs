@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::Digest;
 
-use crate::manifest::{FileEntry, MANIFEST_FORMAT, Manifest};
+use crate::manifest::{FileEntry, Manifest};
 
 /// Name of the manifest in a set.
 pub const MANIFEST_NAME: &str = "manifest.json";
@@ -159,7 +159,7 @@ impl FileWriter {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -171,15 +171,7 @@ pub fn open(dir: &Path) -> Result<Manifest, StoreError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(StoreError::Incomplete(dir.to_owned())),
         Err(e) => return Err(io_error(format!("cannot read {}", path.display()))(e)),
     };
-    let bad = |why: String| StoreError::BadManifest { set: dir.to_owned(), why };
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
-    if manifest.format > MANIFEST_FORMAT {
-        return Err(bad(format!("format {} is newer than this repot ({MANIFEST_FORMAT})", manifest.format)));
-    }
-    if let Some(f) = manifest.files.iter().find(|f| f.name.contains('/') || f.name.starts_with('.')) {
-        return Err(bad(format!("the name `{}` leads out of the set", f.name)));
-    }
-    Ok(manifest)
+    Manifest::parse(&text).map_err(|why| StoreError::BadManifest { set: dir.to_owned(), why })
 }
 
 /// One file of a set that is not what the manifest says.
@@ -232,7 +224,8 @@ fn damage(dir: &Path, entry: &FileEntry) -> Result<Option<String>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::FileKind;
+    use crate::codec::{Cipher, Compression};
+    use crate::manifest::{FileKind, MANIFEST_FORMAT, MadeBy};
     use proptest::prelude::*;
 
     fn write(dir: &Path, content: &[u8]) -> Manifest {
@@ -248,6 +241,8 @@ mod tests {
             application_version: None,
             project: "p".into(),
             run: "r".into(),
+            made_by: MadeBy::Upgrade,
+            label: None,
             server_version_num: 130_023,
             client: "pg_dump 17".into(),
             files: vec![FileEntry {
@@ -258,6 +253,11 @@ mod tests {
                 blake3: done.blake3,
                 sha256: done.sha256,
                 restore: String::new(),
+                compression: Compression::None,
+                encryption: Cipher::None,
+                plain: None,
+                tree: None,
+                root: None,
             }],
             next_transaction: None,
             fingerprint: serde_json::Value::Null,

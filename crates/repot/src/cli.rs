@@ -36,6 +36,13 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Show what is set aside, and remove it when asked
     Cleanup(CleanupArgs),
+    /// Back the application up while it runs: databases, configuration, media
+    Backup(BackupArgs),
+    /// List the backup sets of a storage
+    #[command(visible_alias = "listbackups")]
+    Backups(BackupsArgs),
+    /// Check backup sets: every file's checksums, or everything that is in it
+    Verify(VerifyArgs),
     /// Compare two databases by connection URL: schema and content
     Compare(CompareArgs),
     /// Build a small real stack, upgrade it, show the proof, remove it again
@@ -167,4 +174,112 @@ pub struct DemoArgs {
     /// Leave the stack running, in this directory
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+}
+
+/// Where backup sets are.
+#[derive(Debug, Clone, Args)]
+pub struct StorageArg {
+    /// Storage of the sets: a directory or a URL [default: .repot/backups beside the Compose file]
+    #[arg(long, value_name = "URL|PATH")]
+    pub storage: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ContentArg {
+    /// Databases, with roles
+    Db,
+    /// What users uploaded
+    Media,
+    /// The application's configuration and keys
+    Config,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompressArg {
+    /// zstd
+    Zstd,
+    /// gzip
+    Gzip,
+    /// Not at all
+    None,
+}
+
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    #[command(flatten)]
+    pub at: Where,
+    /// A server by its connection URL, instead of the Compose project; the password from PGPASSWORD
+    #[arg(value_name = "URL")]
+    pub url: Option<String>,
+    #[command(flatten)]
+    pub to: StorageArg,
+    /// Only this; may be given more than once
+    #[arg(long, value_name = "WHAT")]
+    pub only: Vec<ContentArg>,
+    /// Leave the databases out
+    #[arg(long)]
+    pub skip_db: bool,
+    /// Leave the media out
+    #[arg(long)]
+    pub skip_media: bool,
+    /// How files are compressed [default: zstd]
+    #[arg(long, value_name = "HOW")]
+    pub compress: Option<CompressArg>,
+    /// Encrypt for the recipients named in repot.toml
+    #[arg(long)]
+    pub encrypt: bool,
+    /// A word to find the set again by
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+    /// The database service, where there is more than one
+    #[arg(long, value_name = "S")]
+    pub service: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct BackupsArgs {
+    #[command(flatten)]
+    pub at: Where,
+    #[command(flatten)]
+    pub storage: StorageArg,
+    /// Only sets with this in them
+    #[arg(long, value_name = "WHAT")]
+    pub content: Option<ContentArg>,
+    /// Only encrypted ones
+    #[arg(long, conflicts_with = "not_encrypted")]
+    pub encrypted: bool,
+    /// Only those that are not encrypted
+    #[arg(long)]
+    pub not_encrypted: bool,
+    /// Only compressed ones
+    #[arg(long, conflicts_with = "not_compressed")]
+    pub compressed: bool,
+    /// Only those that are not compressed
+    #[arg(long)]
+    pub not_compressed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LevelArg {
+    /// Every file is there, its size and checksums are right
+    Files,
+    /// Every file also decrypts and decompresses, and its content is what was written
+    Archive,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub at: Where,
+    /// The set, `latest` or `all`
+    #[arg(default_value = "latest")]
+    pub set: String,
+    #[command(flatten)]
+    pub storage: StorageArg,
+    /// How thoroughly
+    #[arg(long, value_name = "LEVEL", default_value = "archive")]
+    pub level: LevelArg,
+    /// File with a secret key of age, SSH or OpenPGP; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub identity: Vec<PathBuf>,
 }

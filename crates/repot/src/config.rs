@@ -8,6 +8,7 @@ use repot_core::app::profile::Profile;
 use repot_core::host::compose::project::locate;
 use repot_core::upgrade::planner::default_state_dir;
 use repot_core::{Error, Result};
+use repot_store::codec::Compression;
 use serde::Deserialize;
 
 /// What `repot.toml` may say.
@@ -26,6 +27,26 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Image of the new server, instead of the one derived from the present image.
     pub target_image: Option<String>,
+    /// Backups.
+    pub backup: BackupConfig,
+}
+
+/// `[backup]` of `repot.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BackupConfig {
+    /// Storage of the sets, instead of `backup_dir`.
+    pub storage: Option<String>,
+    /// `zstd`, `gzip` or `none`.
+    pub compress: Option<Compression>,
+    /// Recipients of age: public keys, or paths of recipients files.
+    pub age_recipients: Vec<String>,
+    /// Files with certificates of OpenPGP.
+    pub openpgp_recipients: Vec<PathBuf>,
+    /// Files with secret keys of age or SSH.
+    pub age_identities: Vec<PathBuf>,
+    /// Files with secret keys of OpenPGP.
+    pub openpgp_secret_keys: Vec<PathBuf>,
 }
 
 /// Everything a command needs to know of where it runs.

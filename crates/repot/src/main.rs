@@ -8,6 +8,7 @@
 mod cli;
 mod commands;
 mod config;
+mod storage;
 mod terminal;
 
 use std::process::ExitCode;
@@ -46,6 +47,9 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Resume(a) => commands::resume::run(&a),
         Command::Rollback(a) => commands::rollback::run(&a),
         Command::Cleanup(a) => commands::cleanup::run(&a),
+        Command::Backup(a) => commands::backup::run(&a),
+        Command::Backups(a) => commands::backups::run(&a),
+        Command::Verify(a) => commands::verify::run(&a),
         Command::Compare(a) => commands::compare::run(&a),
         Command::Demo(a) => commands::demo::run(&a),
         Command::Completions { shell } => {

@@ -41,6 +41,48 @@ pub struct Profile {
     pub update: Update,
     /// How to see that it is well.
     pub health: Health,
+    /// What its users upload.
+    pub media: Media,
+    /// Where its own configuration and keys are.
+    pub config: ConfigFiles,
+}
+
+/// What users upload.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    /// Directories; one that is not there is left out of a backup.
+    pub roots: Vec<MediaRoot>,
+}
+
+/// A directory of media.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediaRoot {
+    /// Name in a backup set: letters, digits, `_` and `-`.
+    pub name: String,
+    /// Service that mounts it.
+    pub service: String,
+    /// Path inside the service's container.
+    pub path: String,
+}
+
+/// Configuration beside the Compose files.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFiles {
+    /// Files; one that is not there is left out of a backup.
+    pub files: Vec<ConfigFile>,
+}
+
+/// A configuration file inside a service's mount.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigFile {
+    /// Service that mounts it.
+    pub service: String,
+    /// Path inside the service's container.
+    pub path: String,
 }
 
 /// How an application is recognised: any image or any variable is enough.
@@ -178,6 +220,8 @@ mod tests {
         );
         for p in &all {
             assert!(!p.title.is_empty(), "{}", p.name);
+            let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+            assert!(p.media.roots.iter().all(|r| r.name.chars().all(plain)), "{}: names of media", p.name);
             assert!(p.requires.windows(2).all(|w| w[0].since < w[1].since), "{}: in order", p.name);
         }
     }

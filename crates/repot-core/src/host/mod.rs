@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::postgres::clients::Clients;
 use crate::engine::postgres::session::Connector;
 use crate::error::Result;
 use crate::exec::Cmd;
@@ -14,6 +15,11 @@ use crate::progress::Observer;
 
 pub mod compose;
 pub mod docker;
+
+/// Exit status of [`Host::read_tree`]'s command where the directory is not there.
+pub const NO_TREE: i32 = 44;
+/// Exit status of [`Host::read_tree`]'s command where the image has no GNU tar.
+pub const NO_TAR: i32 = 45;
 
 /// Which of the two servers of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,6 +291,17 @@ pub trait Host: Send + Sync {
         password: Option<&str>,
         database: &str,
     ) -> Result<Box<dyn Connector>>;
+    /// Sessions with the service as it runs now, and client programs of its own version beside it, for work that takes
+    /// long. To be called from a thread that lives as long as the process.
+    fn beside_service(
+        &self,
+        user: &str,
+        password: Option<&str>,
+        home: &str,
+    ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)>;
+    /// A command that writes a tar of a directory to its standard output, in the format of pax, names from `./` on. It
+    /// ends with [`NO_TREE`] when there is no such directory, with 1 when something changed while it was read.
+    fn read_tree(&self, image: &str, data: &DataLocation) -> Cmd;
     /// Logs in over the network, as the application does, and runs `SELECT 1`.
     fn login_as_application(&self, user: &str, password: &str, database: &str) -> Result<()>;
 

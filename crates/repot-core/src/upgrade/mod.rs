@@ -10,4 +10,4 @@ pub mod planner;
 pub mod prove;
 pub mod report;
 pub mod run;
-mod steps;
+pub(crate) mod steps;

@@ -20,7 +20,8 @@ const ZSTD_JOB_BYTES: u32 = 4 << 20;
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// How a backup file is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// Not at all, for files that are compressed already.
     None,

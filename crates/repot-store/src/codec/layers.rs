@@ -5,7 +5,8 @@ use std::io::Read;
 use super::{CodecError, Compression, Decompressor, Decryptor, Keys};
 
 /// The format that a file is encrypted in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Cipher {
     /// Not encrypted.
     #[default]

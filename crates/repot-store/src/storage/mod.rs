@@ -113,7 +113,8 @@ impl Storage {
         Ok(found)
     }
 
-    fn everything(&self, dir: &str) -> Result<Vec<Entry>, StorageError> {
+    /// As [`Storage::list`], with the files that are still being written, where the storage shows them.
+    pub(crate) fn everything(&self, dir: &str) -> Result<Vec<Entry>, StorageError> {
         let mut found = self.backend.list(dir, LIST_MAX)?;
         if found.len() > LIST_MAX {
             return Err(self.refuser.refuse(

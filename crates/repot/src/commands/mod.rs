@@ -1,5 +1,7 @@
 //! One short file a command: its arguments and one call.
 
+pub mod backup;
+pub mod backups;
 pub mod check;
 pub mod cleanup;
 pub mod compare;
@@ -9,6 +11,7 @@ pub mod resume;
 pub mod rollback;
 pub mod status;
 pub mod upgrade;
+pub mod verify;
 
 use clap::CommandFactory;
 use repot_core::upgrade::run::Workspace;
@@ -26,6 +29,9 @@ pub fn wants_json(command: &Command) -> bool {
         Command::Resume(a) => a.run.at.json,
         Command::Rollback(a) => a.run.at.json,
         Command::Cleanup(a) => a.run.at.json,
+        Command::Backup(a) => a.at.json,
+        Command::Backups(a) => a.at.json,
+        Command::Verify(a) => a.at.json,
         Command::Compare(a) => a.json,
         Command::Demo(_) | Command::Completions { .. } | Command::Man => false,
     }

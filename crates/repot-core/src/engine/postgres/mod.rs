@@ -1,5 +1,6 @@
 //! PostgreSQL.
 
+pub mod clients;
 pub mod facts;
 pub mod hba;
 pub mod session;

@@ -169,6 +169,7 @@ fn chain(e: &dyn std::error::Error) -> String {
 }
 
 /// Opens sessions over TCP from a connection URL or keyword string (libpq's forms).
+#[derive(Clone)]
 pub struct UrlConnector {
     config: tokio_postgres::Config,
     label: String,
@@ -197,6 +198,34 @@ impl UrlConnector {
         let home =
             config.get_dbname().or(config.get_user()).map_or_else(|| "postgres".to_owned(), str::to_owned);
         Ok(UrlConnector { label: format!("{host}:{port}"), config, home })
+    }
+}
+
+impl UrlConnector {
+    /// The same server in libpq's variables, for client programs.
+    #[must_use]
+    pub fn client_env(&self) -> Vec<(String, String)> {
+        use tokio_postgres::config::SslMode;
+        let host = match self.config.get_hosts().first() {
+            Some(tokio_postgres::config::Host::Tcp(h)) => h.clone(),
+            Some(tokio_postgres::config::Host::Unix(p)) => p.display().to_string(),
+            None => String::new(),
+        };
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let ssl = match self.config.get_ssl_mode() {
+            SslMode::Disable => "disable",
+            SslMode::Require => "require",
+            _ => "prefer",
+        };
+        let mut env = vec![("PGHOST", host), ("PGPORT", port.to_string()), ("PGSSLMODE", ssl.to_owned())];
+        if let Some(u) = self.config.get_user() {
+            env.push(("PGUSER", u.to_owned()));
+        }
+        if let Some(p) = self.config.get_password() {
+            env.push(("PGPASSWORD", String::from_utf8_lossy(p).into_owned()));
+        }
+        env.push(("PGDATABASE", self.home.clone()));
+        env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
     }
 }
 

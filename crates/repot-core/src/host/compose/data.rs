@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result, speaks_of_full_disk};
+use crate::exec::Cmd;
 use crate::host::docker::{Docker, MountArg, RunSpec};
 use crate::host::{ClusterState, DataLocation, DataState, Role, SetAside, Store};
 
@@ -313,6 +314,28 @@ pub fn remove(docker: &Docker, run: &str, image: &str, how: &SetAside, live: Rol
         SetAside::NewVolume { new, .. } if made_by(docker, new, run)? => docker.remove_volume(new),
         SetAside::NewVolume { .. } => Ok(()),
     }
+}
+
+/// See [`crate::host::Host::read_tree`].
+pub fn read_tree(run: &str, image: &str, data: &DataLocation) -> Cmd {
+    let (Store::Bind(source) | Store::Volume(source)) = &data.store;
+    let script = r#"
+cd -- "$1" 2>/dev/null || exit 44
+tar --version 2>/dev/null | grep -q GNU || exit 45
+exec tar --create --file=- --format=posix --numeric-owner --acls --xattrs --sparse ."#;
+    RunSpec {
+        image: image.to_owned(),
+        entrypoint: Some("sh".to_owned()),
+        args: ["-c", script, "repot", &below(data, "")].map(str::to_owned).to_vec(),
+        mounts: vec![MountArg { source: source.clone(), target: AT.to_owned(), options: "ro".to_owned() }],
+        network: "none".to_owned(),
+        user: "0:0".to_owned(),
+        run: run.to_owned(),
+        labels: vec![("repot.role".to_owned(), "helper".to_owned())],
+        unconfined: true,
+        ..RunSpec::default()
+    }
+    .cmd()
 }
 
 /// See [`crate::host::Host::read_data_file`].

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::data;
 use super::project::ProjectRef;
+use crate::engine::postgres::clients::Clients;
 use crate::engine::postgres::session::{Connector, Session, StreamConnector};
 use crate::error::{Error, Result, speaks_of_full_disk};
 use crate::exec::Cmd;
@@ -176,7 +177,7 @@ impl ComposeHost {
 
     /// Carries one connection: bash opens it itself, so the image needs no client at all, and `cat` is in every
     /// image.
-    fn carrier(relay: &str, host: &str) -> Cmd {
+    pub(super) fn carrier(relay: &str, host: &str) -> Cmd {
         let script = format!("exec 3<>/dev/tcp/{host}/5432 || exit 1; cat <&3 & cat >&3; kill $!");
         Cmd::new("docker").args(["exec", "-i", relay, "bash", "-c", &script])
     }
@@ -216,10 +217,19 @@ impl ComposeHost {
 
     /// A relay beside the service's container, removed when the connector is.
     fn service_relay(&self) -> Result<Guard> {
+        Ok(Guard { docker: self.docker.clone(), name: self.service_helper("3600")? })
+    }
+
+    /// A helper container beside the service's, with a name of its own.
+    pub(super) fn service_helper(&self, life_s: &str) -> Result<String> {
         let container = self.database_container()?;
         let name = format!("repot-{}-{}-relay-{:x}", self.at.name, self.run, unique());
-        self.relay(&name, &container, None, "3600")?;
-        Ok(Guard { docker: self.docker.clone(), name })
+        self.relay(&name, &container, None, life_s)?;
+        Ok(name)
+    }
+
+    pub(super) fn service_name(&self) -> &str {
+        &self.service
     }
 }
 
@@ -261,7 +271,7 @@ fn remember(relay: &str) {
     }
 }
 
-fn forget(relay: &str) {
+pub(super) fn forget(relay: &str) {
     if let Ok(mut s) = SEEN.lock() {
         s.remove(relay);
     }
@@ -717,6 +727,19 @@ impl Host for ComposeHost {
             label: format!("the service {}", self.service),
         };
         Ok(Box::new(ServiceServer { inner, _relay: relay }))
+    }
+
+    fn beside_service(
+        &self,
+        user: &str,
+        password: Option<&str>,
+        home: &str,
+    ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
+        super::beside::beside_service(self, user, password, home)
+    }
+
+    fn read_tree(&self, image: &str, at: &DataLocation) -> Cmd {
+        data::read_tree(&self.run, image, at)
     }
 
     fn login_as_application(&self, user: &str, password: &str, database: &str) -> Result<()> {

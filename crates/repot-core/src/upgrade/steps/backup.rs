@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use repot_store::codec::{Cipher, Compression};
 use repot_store::{
-    FileEntry, FileKind, FileWriter, MANIFEST_FORMAT, MANIFEST_NAME, Manifest, SetWriter, StoreError,
+    FileEntry, FileKind, FileWriter, MANIFEST_FORMAT, MANIFEST_NAME, MadeBy, Manifest, SetWriter, StoreError,
 };
 use serde_json::{Value, json};
 
@@ -84,7 +85,7 @@ pub(crate) fn fingerprint_of(m: &Manifest) -> Result<ClusterFingerprint> {
 }
 
 /// A file name for a database: its own name where that is a plain one.
-fn file_name(index: usize, database: &str) -> String {
+pub(crate) fn file_name(index: usize, database: &str) -> String {
     let plain = !database.is_empty()
         && !database.starts_with('.')
         && database.len() < 100
@@ -136,6 +137,8 @@ pub(super) fn back_up(cx: &Context) -> Result<Value> {
         application_version: plan.application_version.clone(),
         project: plan.project.name.clone(),
         run: plan.run.clone(),
+        made_by: MadeBy::Upgrade,
+        label: None,
         server_version_num: facts.version_num,
         client: client_version(cx)?,
         files,
@@ -316,7 +319,7 @@ fn dump_one(
         (FileKind::Globals, _) => "psql -X -v ON_ERROR_STOP=1 -d postgres -f globals.sql   (leave out the CREATE ROLE line of the superuser, which exists)".to_owned(),
         (FileKind::Database, Some("postgres")) => format!("pg_restore --exit-on-error -d postgres {name}"),
         (FileKind::Database, _) => format!("pg_restore --create --exit-on-error -d postgres {name}"),
-        (FileKind::Config, _) => "copy into the data directory".to_owned(),
+        (FileKind::Config | FileKind::Media, _) => "copy into the data directory".to_owned(),
     };
     Ok(FileEntry {
         name: name.to_owned(),
@@ -326,6 +329,11 @@ fn dump_one(
         blake3: done.blake3,
         sha256: done.sha256,
         restore,
+        compression: Compression::None,
+        encryption: Cipher::None,
+        plain: None,
+        tree: None,
+        root: None,
     })
 }
 
@@ -347,7 +355,7 @@ pub(super) fn set_of(cx: &Context) -> Result<(PathBuf, Manifest)> {
 }
 
 /// The globals as SQL for a fresh server: everything but the creation of the superuser, which exists there.
-pub(super) fn globals_sql(path: &Path, superuser: &str) -> Result<Vec<u8>> {
+pub(crate) fn globals_sql(path: &Path, superuser: &str) -> Result<Vec<u8>> {
     let io = |e| Error::io(format!("cannot read {}", path.display()), &e);
     let create =
         [format!("CREATE ROLE {superuser};"), format!("CREATE ROLE \"{}\";", superuser.replace('"', "\"\""))];

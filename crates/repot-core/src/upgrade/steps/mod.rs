@@ -11,7 +11,7 @@ use crate::upgrade::files::RunFiles;
 use crate::upgrade::plan::{Destination, Plan, Step};
 
 mod application;
-mod backup;
+pub(crate) mod backup;
 mod compare;
 mod configuration;
 mod edit;

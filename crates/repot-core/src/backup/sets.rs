@@ -1,0 +1,185 @@
+//! The sets of a storage, for people, and finding one by what a person calls it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use repot_store::codec::{Cipher, Compression, Keys};
+use repot_store::retention::Content;
+use repot_store::storage::Storage;
+use repot_store::stored::{Level, State, Stored, check_file, list};
+use repot_store::{FileEntry, MadeBy, Manifest};
+use serde::Serialize;
+
+use super::{codec_error, storage_error};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt;
+use crate::progress::{Event, Observer, human_bytes};
+
+/// A set in one line.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Its name.
+    pub set: String,
+    /// `complete`, `incomplete` or `damaged`.
+    pub state: &'static str,
+    /// Why it is damaged.
+    pub why: Option<String>,
+    /// When it was finished, RFC 3339; for an incomplete one, when it was last written.
+    pub created_at: Option<String>,
+    /// What made it.
+    pub made_by: Option<MadeBy>,
+    /// What the user called it.
+    pub label: Option<String>,
+    /// Application and version.
+    pub application: Option<String>,
+    /// The Compose project.
+    pub project: Option<String>,
+    /// What it holds.
+    pub contents: BTreeSet<Content>,
+    /// Its databases.
+    pub databases: Vec<String>,
+    /// Its media roots.
+    pub media: Vec<String>,
+    /// How its files are compressed by repot.
+    pub compression: Option<Compression>,
+    /// How its files are encrypted.
+    pub encryption: Option<Cipher>,
+    /// Size of its files.
+    pub size_bytes: u64,
+}
+
+/// Reads the storage's sets, oldest first.
+pub fn all(storage: &Storage) -> Result<Vec<Stored>> {
+    let mut sets = list(storage).map_err(|e| storage_error(&e))?;
+    sets.sort_by_key(|s| (created(s), s.name.clone()));
+    Ok(sets)
+}
+
+/// When a set was finished or, without a manifest, last written.
+#[must_use]
+pub fn created(set: &Stored) -> jiff::Timestamp {
+    let told = set.manifest().and_then(|m| m.created_at.parse().ok());
+    let seen = || set.changed.and_then(|t| jiff::Timestamp::try_from(t).ok());
+    told.or_else(seen).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}
+
+/// What a set holds.
+#[must_use]
+pub fn contents(m: &Manifest) -> BTreeSet<Content> {
+    let mut found: BTreeSet<Content> = m.files.iter().map(FileEntry::content).collect();
+    if m.made_by == MadeBy::Upgrade {
+        // The server's own files, not the application's.
+        found.remove(&Content::Config);
+    }
+    found
+}
+
+/// A set in one line.
+#[must_use]
+pub fn summary(set: &Stored) -> Summary {
+    let m = set.manifest();
+    let (state, why) = match &set.state {
+        State::Complete(_) => ("complete", None),
+        State::Incomplete => ("incomplete", None),
+        State::Damaged(why) => ("damaged", Some(why.clone())),
+    };
+    let at = created(set);
+    Summary {
+        set: set.name.clone(),
+        state,
+        why,
+        created_at: (at != jiff::Timestamp::UNIX_EPOCH).then(|| at.to_string()),
+        made_by: m.map(|m| m.made_by),
+        label: m.and_then(|m| m.label.clone()),
+        application: m.map(|m| match &m.application_version {
+            Some(v) => format!("{} {v}", m.application),
+            None => m.application.clone(),
+        }),
+        project: m.map(|m| m.project.clone()),
+        contents: m.map(contents).unwrap_or_default(),
+        databases: names(m, |f| f.database.clone()),
+        media: names(m, |f| f.root.clone()),
+        compression: m.and_then(|m| m.files.first()).map(|f| f.compression),
+        encryption: m.and_then(|m| m.files.first()).map(|f| f.encryption),
+        size_bytes: set.size_bytes,
+    }
+}
+
+fn names(m: Option<&Manifest>, of: impl Fn(&FileEntry) -> Option<String>) -> Vec<String> {
+    m.iter().flat_map(|m| &m.files).filter_map(of).collect()
+}
+
+/// Finds a set by its name, or the newest complete one (`latest`), of one project where the storage holds several.
+pub fn find(storage: &Storage, wanted: &str, project: Option<&str>) -> Result<(Stored, Manifest)> {
+    let sets = all(storage)?;
+    let whole = |s: Stored| match s.state.clone() {
+        State::Complete(m) => Ok((s, *m)),
+        State::Incomplete => Err(Error::refused(
+            "incomplete-set",
+            format!("{} is not a complete backup set: it has no manifest", s.name),
+        )
+        .why("it was never finished, or is being written")
+        .help("`repot backups` lists the complete ones")),
+        State::Damaged(why) => {
+            Err(Error::new(Kind::Differences, "set-damaged", format!("{} is damaged", s.name)).why(why))
+        }
+    };
+    if wanted == "latest" {
+        let fits = |m: &Manifest| project.is_none_or(|p| m.project == p);
+        let newest = sets.into_iter().rev().find(|s| s.manifest().is_some_and(fits));
+        return newest.map_or_else(
+            || {
+                Err(Error::usage(
+                    "no-set",
+                    format!("there is no complete backup set in {}", storage.describe()),
+                )
+                .help("`repot backup` makes one"))
+            },
+            whole,
+        );
+    }
+    let named = sets.into_iter().find(|s| s.name == wanted);
+    named.map_or_else(
+        || {
+            Err(Error::usage("no-set", format!("there is no backup set {wanted} in {}", storage.describe()))
+                .help("`repot backups` lists them"))
+        },
+        whole,
+    )
+}
+
+/// One damage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The file.
+    pub file: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// Checks the files of a set that `wanted` picks; names each damage.
+pub fn check(
+    storage: &Storage,
+    set: &str,
+    manifest: &Manifest,
+    level: Level,
+    keys: &Keys,
+    scratch_dir: &Path,
+    wanted: &dyn Fn(&FileEntry) -> bool,
+    observer: &dyn Observer,
+) -> Result<Vec<Damage>> {
+    let mut damages = Vec::new();
+    for entry in manifest.files.iter().filter(|f| wanted(f)) {
+        interrupt::check()?;
+        let done = std::sync::atomic::AtomicU64::new(0);
+        let seen = |n| {
+            let done = done.fetch_add(n, std::sync::atomic::Ordering::Relaxed) + n;
+            let what = format!("checking {set}/{}, {}", entry.name, human_bytes(done));
+            observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
+        };
+        let found = check_file(storage, set, entry, level, keys, scratch_dir, &seen)
+            .map_err(|e| codec_error(&entry.name, e))?;
+        damages.extend(found.map(|what| Damage { file: entry.name.clone(), what }));
+    }
+    Ok(damages)
+}

@@ -1,0 +1,101 @@
+//! Sessions and client programs beside the running database service, for work that takes longer than a check.
+//!
+//! Both go through one helper container of the service's own image that shares its network namespace. It ends with
+//! repot, however that ends: a `docker exec` whose standard input repot holds asks its first process to stop.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::host::ComposeHost;
+use crate::engine::postgres::clients::Clients;
+use crate::engine::postgres::session::{Connector, Session, StreamConnector};
+use crate::error::Result;
+use crate::exec::{Cmd, Held};
+use crate::host::docker::Docker;
+
+/// The helper; removed when the last who uses it is gone.
+struct Helper {
+    name: String,
+    lease: Option<Held>,
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        drop(self.lease.take());
+        // The lease's end stops it too, so a failure here is not for ever.
+        let _ = Docker.remove_container(&self.name);
+        super::host::forget(&self.name);
+    }
+}
+
+struct Beside {
+    helper: Arc<Helper>,
+    user: String,
+    password: Option<String>,
+}
+
+impl Clients for Beside {
+    fn program(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Cmd {
+        let mut all: Vec<(&str, &str)> = vec![
+            ("PGHOST", "127.0.0.1"),
+            ("PGUSER", &self.user),
+            // A database or role may be set to read only; repot loads it all the same.
+            ("PGOPTIONS", "-c default_transaction_read_only=off"),
+            ("PGDATABASE", "postgres"),
+        ];
+        if let Some(p) = &self.password {
+            all.push(("PGPASSWORD", p));
+        }
+        all.extend(env.iter().copied());
+        let mut c = Cmd::new("docker").args(["exec", "-i"]);
+        for (k, v) in &all {
+            // The value travels in the environment of the docker command, not in its arguments.
+            c = c.args(["-e", k]).env(k, v);
+        }
+        c.arg(&self.helper.name).arg(name).args(args)
+    }
+}
+
+struct BesideConnector {
+    inner: StreamConnector,
+    _helper: Arc<Helper>,
+}
+
+impl Connector for BesideConnector {
+    fn connect(&self, database: &str) -> Result<Session> {
+        self.inner.connect(database)
+    }
+    fn home_database(&self) -> &str {
+        self.inner.home_database()
+    }
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+/// Sessions and client programs beside the service of `host`. To be called from a thread that lives as long as the
+/// process.
+pub(super) fn beside_service(
+    host: &ComposeHost,
+    user: &str,
+    password: Option<&str>,
+    home: &str,
+) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
+    // A week is the end of a helper whose lease failed.
+    let name = host.service_helper("604800")?;
+    let mut helper = Helper { name, lease: None };
+    let script = "cat > /dev/null; kill -TERM 1";
+    helper.lease = Some(Cmd::new("docker").args(["exec", "-i", &helper.name, "sh", "-c", script]).hold()?);
+    let helper = Arc::new(helper);
+    let inner = StreamConnector {
+        carrier: ComposeHost::carrier(&helper.name, "127.0.0.1"),
+        user: user.to_owned(),
+        password: password.map(SecretString::from),
+        home: home.to_owned(),
+        label: format!("the service {}", host.service_name()),
+    };
+    let clients =
+        Beside { helper: helper.clone(), user: user.to_owned(), password: password.map(str::to_owned) };
+    Ok((Box::new(BesideConnector { inner, _helper: helper }), Box::new(clients)))
+}

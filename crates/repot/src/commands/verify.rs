@@ -1,0 +1,109 @@
+//! `repot verify`.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use repot_core::backup::sets::{Damage, all, check, find};
+use repot_core::progress::{Event, Observer, human_bytes};
+use repot_core::{Error, Kind, Result};
+use repot_store::Manifest;
+use repot_store::stored::{Level, State};
+use serde::Serialize;
+
+use crate::cli::{LevelArg, VerifyArgs};
+use crate::config::setting;
+use crate::storage::{keys, storage};
+use crate::terminal::{Progress, out, out_json};
+
+/// What was found of one set.
+#[derive(Serialize)]
+struct Checked {
+    set: String,
+    files: usize,
+    size_bytes: u64,
+    damages: Vec<Damage>,
+}
+
+pub fn run(args: &VerifyArgs) -> Result<()> {
+    let setting = setting(&args.at.dir)?;
+    let storage = storage(&setting, args.storage.storage.as_deref())?;
+    let keys = keys(&setting, &args.identity)?;
+    let level = match args.level {
+        LevelArg::Files => Level::Files,
+        LevelArg::Archive => Level::Archive,
+    };
+    let progress = Progress::new();
+    progress.event(Event::StepStarted { number: 1, total: 1, title: "Check".to_owned(), undo: false });
+    let started = Instant::now();
+    let one = |name: &str, m: &Manifest| -> Result<Checked> {
+        let scratch = std::env::temp_dir();
+        let damages = check(&storage, name, m, level, &keys, &scratch, &|_| true, &progress)?;
+        Ok(Checked { set: name.to_owned(), files: m.files.len(), size_bytes: m.size_bytes(), damages })
+    };
+    let (mut checked, mut incomplete) = (Vec::new(), Vec::new());
+    if args.set == "all" {
+        for s in all(&storage)? {
+            match &s.state {
+                State::Complete(m) => checked.push(one(&s.name, m)?),
+                State::Incomplete => incomplete.push(s.name),
+                State::Damaged(why) => checked.push(Checked {
+                    set: s.name.clone(),
+                    files: 0,
+                    size_bytes: s.size_bytes,
+                    damages: vec![Damage { file: "manifest.json".to_owned(), what: why.clone() }],
+                }),
+            }
+        }
+        if checked.is_empty() {
+            return Err(Error::usage(
+                "no-set",
+                format!("there is no complete backup set in {}", storage.describe()),
+            )
+            .help("`repot backup` makes one"));
+        }
+    } else {
+        let (s, m) = find(&storage, &args.set, None)?;
+        checked.push(one(&s.name, &m)?);
+    }
+    let damages: usize = checked.iter().map(|c| c.damages.len()).sum();
+    let outcome = format!("{} sets, {damages} damages", checked.len());
+    progress.event(Event::StepDone { seconds: started.elapsed().as_secs_f64(), outcome });
+    if args.at.json {
+        out_json(
+            &serde_json::json!({ "level": level_name(level), "sets": checked, "incomplete": incomplete }),
+        );
+    } else {
+        out(render(&checked, &incomplete, level));
+    }
+    if damages > 0 {
+        return Err(Error::new(Kind::Differences, "set-damaged", format!("{damages} damages were found"))
+            .help("use another set, or another copy of this one, and see to the storage"));
+    }
+    Ok(())
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Files => "files",
+        Level::Archive => "archive",
+    }
+}
+
+fn render(checked: &[Checked], incomplete: &[String], level: Level) -> String {
+    let mut t = String::new();
+    for c in checked {
+        if c.damages.is_empty() {
+            let (n, size) = (c.files, human_bytes(c.size_bytes));
+            let _ = writeln!(t, "{}: good ({}, {n} files, {size})", c.set, level_name(level));
+        } else {
+            let _ = writeln!(t, "{}: damaged", c.set);
+            for d in &c.damages {
+                let _ = writeln!(t, "  {}: {}", d.file, d.what);
+            }
+        }
+    }
+    for i in incomplete {
+        let _ = writeln!(t, "{i}: incomplete, not checked");
+    }
+    t
+}
