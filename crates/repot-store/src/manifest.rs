@@ -44,6 +44,22 @@ pub struct Plain {
     pub blake3: String,
 }
 
+/// A sequence that went on while the set was made. Sequences are in no snapshot: the dump has a value between these, and
+/// the fingerprint maybe another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedSequence {
+    /// The database.
+    pub database: String,
+    /// Schema, as stored, not quoted.
+    pub schema: String,
+    /// Name, as stored, not quoted.
+    pub name: String,
+    /// Its value right after the snapshot was taken.
+    pub from: i64,
+    /// Its value when all was read.
+    pub to: i64,
+}
+
 fn uncompressed() -> Compression {
     Compression::None
 }
@@ -132,6 +148,9 @@ pub struct Manifest {
     /// write meanwhile: another number later tells that somebody has written since.
     #[serde(default)]
     pub next_transaction: Option<String>,
+    /// Sequences that went on meanwhile.
+    #[serde(default)]
+    pub moved_sequences: Vec<MovedSequence>,
     /// Fingerprint of the whole server while the dumps were made; the shape is the fingerprint's own.
     pub fingerprint: serde_json::Value,
 }

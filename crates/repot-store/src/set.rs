@@ -259,6 +259,7 @@ mod tests {
                 tree: None,
                 root: None,
             }],
+            moved_sequences: Vec::new(),
             next_transaction: None,
             fingerprint: serde_json::Value::Null,
         };

@@ -43,6 +43,8 @@ pub enum Command {
     Backups(BackupsArgs),
     /// Check backup sets: every file's checksums, or everything that is in it
     Verify(VerifyArgs),
+    /// Restore a backup set: beside what is live, compared, then in its place
+    Restore(RestoreArgs),
     /// Compare two databases by connection URL: schema and content
     Compare(CompareArgs),
     /// Build a small real stack, upgrade it, show the proof, remove it again
@@ -282,4 +284,39 @@ pub struct VerifyArgs {
     /// File with a secret key of age, SSH or OpenPGP; may be given more than once
     #[arg(long, value_name = "FILE")]
     pub identity: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    pub at: Where,
+    /// The set, or `latest`: the newest complete one of this project
+    #[arg(default_value = "latest")]
+    pub set: String,
+    #[command(flatten)]
+    pub storage: StorageArg,
+    /// Only this; may be given more than once
+    #[arg(long, value_name = "WHAT")]
+    pub only: Vec<ContentArg>,
+    /// Only this database
+    #[arg(long, value_name = "D")]
+    pub database: Option<String>,
+    /// Leave the databases out
+    #[arg(long)]
+    pub skip_db: bool,
+    /// Leave the media out
+    #[arg(long)]
+    pub skip_media: bool,
+    /// File with a secret key of age, SSH or OpenPGP; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub identity: Vec<PathBuf>,
+    /// The database service, where there is more than one
+    #[arg(long, value_name = "S")]
+    pub service: Option<String>,
+    /// Check the set, show what would be done, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
 }

@@ -11,7 +11,7 @@ use repot_store::codec::{Cipher, Compression, Encryption, Layers};
 use repot_store::retention::Content;
 use repot_store::storage::Storage;
 use repot_store::stored::{FileSink, Written, complete, inspect_options, tar_of};
-use repot_store::{FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest};
+use repot_store::{FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, MovedSequence};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -26,7 +26,8 @@ use crate::progress::{Event, Observer, human_bytes};
 use crate::upgrade::failpoint::reach;
 use crate::upgrade::plan::{new_run_id, now};
 use crate::upgrade::steps::backup::file_name;
-use crate::verify::{ClusterFingerprint, TakeOptions, take};
+use crate::verify::take::sequences;
+use crate::verify::{ClusterFingerprint, SequenceFingerprint, TakeOptions, take};
 
 /// What a set is to be.
 #[derive(Debug)]
@@ -68,6 +69,9 @@ pub struct Made {
     pub notes: Vec<String>,
 }
 
+/// Databases that a restore or a rollback has set aside, or that it is making: not the application's.
+const SET_ASIDE: &str = "_[0-9a-f]{16}_(repot|fresh)_[0-9]{8}_[0-9]{6}_[0-9a-f]{4}$";
+
 struct Maker<'a> {
     storage: &'a Storage,
     request: &'a Request,
@@ -76,6 +80,7 @@ struct Maker<'a> {
     observer: &'a dyn Observer,
     files: Vec<FileEntry>,
     notes: Vec<String>,
+    moved: Vec<MovedSequence>,
     begun: bool,
 }
 
@@ -97,6 +102,7 @@ pub fn make(
         observer,
         files: Vec::new(),
         notes: Vec::new(),
+        moved: Vec::new(),
         begun: false,
     };
     let result = maker.make(source);
@@ -178,6 +184,7 @@ impl Maker<'_> {
             client,
             files: self.files.clone(),
             next_transaction: None,
+            moved_sequences: std::mem::take(&mut self.moved),
             fingerprint: fingerprint.map_or(Value::Null, |f| serde_json::to_value(f).unwrap_or(Value::Null)),
         };
         interrupt::check()?;
@@ -191,9 +198,10 @@ impl Maker<'_> {
         let home = server.connector.connect(server.connector.home_database())?;
         let superuser = home.scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")? == "t";
         let names: Vec<String> = if superuser {
-            let found = home.query(
-                "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template0' ORDER BY datname",
-            )?;
+            let found = home.query(&format!(
+                "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template0' \
+                 AND datname !~ '{SET_ASIDE}' ORDER BY datname"
+            ))?;
             found.into_iter().filter_map(|r| r.into_iter().next().flatten()).collect()
         } else {
             self.notes.push(
@@ -211,13 +219,15 @@ impl Maker<'_> {
         self.file("globals.sql", FileKind::Globals, None, &|_, sink| dump(&globals, sink))?;
 
         // Held until all is read: the snapshots are these transactions'.
-        let mut held: Vec<Session> = Vec::new();
+        let mut held: Vec<Held> = Vec::new();
         let mut snapshots = BTreeMap::new();
         for name in &names {
             let session = server.connector.connect(name)?;
             session.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
             snapshots.insert(name.clone(), session.scalar("SELECT pg_export_snapshot()")?);
-            held.push(session);
+            // Not part of any snapshot.
+            let sequences = sequences(&session)?;
+            held.push(Held { database: name.clone(), session, sequences });
         }
         let options = TakeOptions {
             jobs: 2,
@@ -246,8 +256,21 @@ impl Maker<'_> {
             (dumped, fingerprint)
         });
         dumped?;
-        drop(held);
-        fingerprint
+        let fingerprint = fingerprint?;
+        for h in &held {
+            for (before, after) in h.sequences.iter().zip(sequences(&h.session)?) {
+                if *before != after {
+                    self.moved.push(MovedSequence {
+                        database: h.database.clone(),
+                        schema: after.schema,
+                        name: after.name,
+                        from: before.last_value,
+                        to: after.last_value,
+                    });
+                }
+            }
+        }
+        Ok(fingerprint)
     }
 
     fn configuration(&mut self, d: &Deployment) -> Result<usize> {
@@ -375,6 +398,13 @@ impl Maker<'_> {
             root,
         });
     }
+}
+
+/// The transaction that a snapshot belongs to, and the sequences as they were right after it.
+struct Held {
+    database: String,
+    session: Session,
+    sequences: Vec<SequenceFingerprint>,
 }
 
 type Chunk<'a> = dyn FnMut(&[u8]) -> Result<()> + Send + 'a;

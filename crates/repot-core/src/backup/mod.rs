@@ -7,6 +7,7 @@
 mod configuration;
 mod make;
 mod media;
+pub mod restore;
 pub mod sets;
 pub mod source;
 

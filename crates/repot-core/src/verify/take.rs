@@ -437,7 +437,7 @@ fn values_of(sequences: &[&str]) -> String {
     format!("{} ORDER BY 1", all.join(" UNION ALL "))
 }
 
-fn sequences(session: &Session) -> Result<Vec<SequenceFingerprint>> {
+pub(crate) fn sequences(session: &Session) -> Result<Vec<SequenceFingerprint>> {
     let rows = session.query(
         "SELECT n.nspname, c.relname, format('%s start %s increment %s from %s to %s cache %s%s%s', \
              format_type(s.seqtypid, NULL), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, \

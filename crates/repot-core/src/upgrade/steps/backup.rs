@@ -143,6 +143,7 @@ pub(super) fn back_up(cx: &Context) -> Result<Value> {
         client: client_version(cx)?,
         files,
         fingerprint: serde_json::to_value(&fingerprint).unwrap_or(Value::Null),
+        moved_sequences: Vec::new(),
         next_transaction: cx.result(Step::FenceDatabase)["next_transaction"].as_str().map(str::to_owned),
     };
     set.finish(&manifest).map_err(store_error)?;

@@ -15,7 +15,7 @@ pub(crate) mod backup;
 mod compare;
 mod configuration;
 mod edit;
-mod restore;
+pub(crate) mod restore;
 mod server;
 
 pub(crate) use application::rows_written_since;

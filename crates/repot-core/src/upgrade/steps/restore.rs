@@ -88,7 +88,7 @@ fn open(dir: &Path, entry: &FileEntry) -> Result<File> {
 }
 
 /// Table-of-contents entries that make the database itself: itself, its settings, rights, comment, labels.
-fn is_database_entry(line: &str) -> bool {
+pub(crate) fn is_database_entry(line: &str) -> bool {
     let Some((_, rest)) = line.split_once("; ") else { return false };
     // "3293; 1262 16385 DATABASE - inventree pguser": two numbers, then the kind.
     let kind = rest.splitn(3, ' ').nth(2).unwrap_or_default();
@@ -156,7 +156,7 @@ fn read_head(cmd: &Cmd, dir: &Path, entry: &FileEntry) -> Result<String> {
 }
 
 /// A conninfo value, so that a database called `a=b` or `postgresql://…` is taken as a name.
-fn conninfo_value(text: &str) -> String {
+pub(crate) fn conninfo_value(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
@@ -216,7 +216,7 @@ fn keep_public_rights(cx: &Context, role: Role, facts: &ClusterFacts, name: &str
 /// The name under which a live database is kept while its copy takes its place: readable at the front, and of this
 /// database alone, however alike two names begin. At most 63 bytes, or the server would cut it and it would not be
 /// found again.
-fn aside_name(name: &str, run: &str) -> String {
+pub(crate) fn aside_name(name: &str, run: &str) -> String {
     let front: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(16).collect();
     let own = &crate::upgrade::files::hash(name.as_bytes())[..16];
     format!("{front}_{own}_repot_{}", run.replace('-', "_"))

@@ -1,0 +1,126 @@
+//! `repot restore`.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use repot_core::backup::restore::{Action, Plan, Request, Restore, needs};
+use repot_core::backup::sets::{check, find};
+use repot_core::progress::{Event, Observer};
+use repot_core::{Error, Kind, Result};
+use repot_store::stored::Level;
+
+use super::backup::contents;
+use super::open;
+use crate::cli::RestoreArgs;
+use crate::config::setting;
+use crate::storage::{keys, storage};
+use crate::terminal::{Progress, confirm, out, out_json, say};
+
+pub fn run(args: &RestoreArgs) -> Result<()> {
+    let setting = setting(&args.at.dir)?;
+    let storage = storage(&setting, args.storage.storage.as_deref())?;
+    let keys = keys(&setting, &args.identity)?;
+    // One at a time, and not while an upgrade is half done.
+    let workspace = open(&setting)?;
+    workspace.require_free()?;
+    let deployment = setting.detect(args.service.as_deref())?;
+    let (set, manifest) = find(&storage, &args.set, Some(&deployment.project.name))?;
+    let request = Request {
+        contents: contents(&args.only, args.skip_db, args.skip_media)?,
+        database: args.database.clone(),
+        scratch_dir: std::env::temp_dir(),
+        restored_dir: setting.state_dir.join("restored"),
+    };
+    let restore = Restore {
+        deployment: &deployment,
+        storage: &storage,
+        set: &set.name,
+        manifest: &manifest,
+        keys: &keys,
+        request: &request,
+    };
+    let progress = Progress::new();
+    let step = |number: usize, title: &str| {
+        progress.event(Event::StepStarted { number, total: 2, title: title.to_owned(), undo: false });
+        Instant::now()
+    };
+    let done = |since: Instant, outcome: &str| {
+        progress
+            .event(Event::StepDone { seconds: since.elapsed().as_secs_f64(), outcome: outcome.to_owned() });
+    };
+    let since = step(1, "Check the set");
+    let wanted = |f: &repot_store::FileEntry| needs(&request, f);
+    let damages = check(
+        &storage,
+        &set.name,
+        &manifest,
+        Level::Archive,
+        &keys,
+        &request.scratch_dir,
+        &wanted,
+        &progress,
+    )
+    .inspect_err(|_| progress.event(Event::StepFailed))?;
+    if !damages.is_empty() {
+        progress.event(Event::StepFailed);
+        let why: Vec<String> = damages.iter().map(|d| format!("{}: {}", d.file, d.what)).collect();
+        return Err(Error::new(Kind::Differences, "set-damaged", format!("{} is damaged", set.name))
+            .why(why.join("\n"))
+            .help("nothing was touched; use another set, or another copy of this one"));
+    }
+    let plan = restore.plan().inspect_err(|_| progress.event(Event::StepFailed))?;
+    done(since, "undamaged");
+    if args.dry_run {
+        if args.at.json {
+            out_json(&serde_json::json!({ "plan": plan, "restored": false }));
+        } else {
+            out(render(&plan, false));
+        }
+        return Ok(());
+    }
+    say(render(&plan, false).trim_end());
+    confirm("Restore it?", args.yes)?;
+    let since = step(2, "Restore");
+    restore.carry_out(&plan, &progress).inspect_err(|_| progress.event(Event::StepFailed))?;
+    done(since, "");
+    if args.at.json {
+        out_json(&serde_json::json!({ "plan": plan, "restored": true }));
+    } else {
+        out(render(&plan, true));
+    }
+    Ok(())
+}
+
+fn render(plan: &Plan, restored: bool) -> String {
+    let mut t = String::new();
+    let verb = if restored { "Restored" } else { "To restore" };
+    let _ = writeln!(t, "{verb} from {}:", plan.set);
+    for d in &plan.databases {
+        let name = &d.name;
+        let _ = match (d.action, &d.aside) {
+            (Action::Replaces, Some(aside)) => {
+                writeln!(t, "  database {name}; what was live is kept as {aside}")
+            }
+            (Action::Same, _) => writeln!(t, "  database {name} is as in the set and stays"),
+            (Action::LeftAlone, _) => writeln!(
+                t,
+                "  database {name} differs from the set's and stays: every new database is made from it"
+            ),
+            _ => writeln!(t, "  database {name}, which was not there"),
+        };
+    }
+    if !plan.roles.is_empty() {
+        let _ = writeln!(t, "  roles that were missing: {}", plan.roles.join(", "));
+    }
+    if let Some(dir) = &plan.configuration {
+        let _ = writeln!(
+            t,
+            "  configuration, unpacked to {}: no file in use is overwritten, copy what you need",
+            dir.display()
+        );
+    }
+    if !restored && !plan.services.is_empty() {
+        let _ = writeln!(t, "  stopped for a moment: {}", plan.services.join(", "));
+    }
+    t
+}
