@@ -36,7 +36,7 @@ pub(super) fn locate(project: &Project, service: &str, path: &str) -> Option<Dat
 /// What became of a root.
 pub(super) enum Packed {
     /// The file is written, but not finished; a note where something changed meanwhile.
-    Tree(FileSink, Fingerprint, Option<String>),
+    Tree(Box<FileSink>, Fingerprint, Option<String>),
     /// There is no such directory.
     Absent,
 }
@@ -108,5 +108,5 @@ pub(super) fn pack(
         let line = crate::exec::last_lines(&stderr, 1);
         format!("{name}: something changed while it was read ({line})")
     });
-    Ok(Packed::Tree(sink, found.fingerprint, note))
+    Ok(Packed::Tree(Box::new(sink), found.fingerprint, note))
 }

@@ -132,22 +132,24 @@ pub fn needs(request: &Request, entry: &FileEntry) -> bool {
 }
 
 impl Restore<'_> {
+    /// Refuses what is not there yet: media.
+    pub fn require_possible(&self) -> Result<()> {
+        let media: Vec<&FileEntry> =
+            self.manifest.files.iter().filter(|f| f.kind == FileKind::Media).collect();
+        if media.is_empty() || !self.request.contents.contains(&Content::Media) {
+            return Ok(());
+        }
+        let by_hand: Vec<&str> = media.iter().map(|f| f.restore.as_str()).collect();
+        Err(Error::refused("media-by-hand", "repot does not restore media yet")
+            .why(format!("nothing was touched; the set {} holds media", self.set))
+            .help(format!("add --skip-media, and unpack them by hand: {}", by_hand.join("; "))))
+    }
+
     /// What would be done. Changes nothing.
     pub fn plan(&self) -> Result<Plan> {
+        self.require_possible()?;
         let request = self.request;
         let there = contents(self.manifest);
-        if request.contents.contains(&Content::Media) && there.contains(&Content::Media) {
-            let by_hand: Vec<&str> = self
-                .manifest
-                .files
-                .iter()
-                .filter(|f| f.kind == FileKind::Media)
-                .map(|f| f.restore.as_str())
-                .collect();
-            return Err(Error::refused("media-by-hand", "repot does not restore media yet")
-                .why(format!("nothing was touched; the set {} holds media", self.set))
-                .help(format!("add --skip-media, and unpack them by hand: {}", by_hand.join("; "))));
-        }
         let run = new_run_id();
         let mut plan = Plan {
             set: self.set.to_owned(),

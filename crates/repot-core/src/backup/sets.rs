@@ -157,17 +157,28 @@ pub struct Damage {
     pub what: String,
 }
 
+/// How sets are checked.
+#[derive(Debug)]
+pub struct Checker<'a> {
+    /// Where they are.
+    pub storage: &'a Storage,
+    /// How thoroughly.
+    pub level: Level,
+    /// What opens them.
+    pub keys: &'a Keys,
+    /// An existing directory for unlinked scratch files.
+    pub scratch_dir: &'a Path,
+}
+
 /// Checks the files of a set that `wanted` picks; names each damage.
 pub fn check(
-    storage: &Storage,
+    checker: &Checker<'_>,
     set: &str,
     manifest: &Manifest,
-    level: Level,
-    keys: &Keys,
-    scratch_dir: &Path,
     wanted: &dyn Fn(&FileEntry) -> bool,
     observer: &dyn Observer,
 ) -> Result<Vec<Damage>> {
+    let Checker { storage, level, keys, scratch_dir } = *checker;
     let mut damages = Vec::new();
     for entry in manifest.files.iter().filter(|f| wanted(f)) {
         interrupt::check()?;

@@ -14,7 +14,7 @@ pub enum Source<'a> {
     /// A Compose project as it runs.
     Compose(&'a Deployment),
     /// A server by its URL: databases only.
-    Url(UrlSource),
+    Url(Box<UrlSource>),
 }
 
 /// A server by its URL.

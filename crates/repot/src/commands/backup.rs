@@ -78,7 +78,7 @@ pub fn run(args: &BackupArgs) -> Result<()> {
         Some(url) => {
             let password = setting.env.get("PGPASSWORD").map(|p| SecretString::from(p.clone()));
             let connector = UrlConnector::parse(url, password.as_ref())?;
-            make(&Source::Url(UrlSource::new(connector)), &storage, &request, &progress)
+            make(&Source::Url(Box::new(UrlSource::new(connector))), &storage, &request, &progress)
         }
         None => {
             // One at a time: an upgrade would stop the server in the middle.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use repot_core::backup::restore::{Action, Plan, Request, Restore, needs};
-use repot_core::backup::sets::{check, find};
+use repot_core::backup::sets::{Checker, check, find};
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
 use repot_store::stored::Level;
@@ -39,6 +39,7 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
         keys: &keys,
         request: &request,
     };
+    restore.require_possible()?;
     let progress = Progress::new();
     let step = |number: usize, title: &str| {
         progress.event(Event::StepStarted { number, total: 2, title: title.to_owned(), undo: false });
@@ -50,17 +51,10 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
     };
     let since = step(1, "Check the set");
     let wanted = |f: &repot_store::FileEntry| needs(&request, f);
-    let damages = check(
-        &storage,
-        &set.name,
-        &manifest,
-        Level::Archive,
-        &keys,
-        &request.scratch_dir,
-        &wanted,
-        &progress,
-    )
-    .inspect_err(|_| progress.event(Event::StepFailed))?;
+    let checker =
+        Checker { storage: &storage, level: Level::Archive, keys: &keys, scratch_dir: &request.scratch_dir };
+    let damages = check(&checker, &set.name, &manifest, &wanted, &progress)
+        .inspect_err(|_| progress.event(Event::StepFailed))?;
     if !damages.is_empty() {
         progress.event(Event::StepFailed);
         let why: Vec<String> = damages.iter().map(|d| format!("{}: {}", d.file, d.what)).collect();

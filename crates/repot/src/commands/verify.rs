@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use repot_core::backup::sets::{Damage, all, check, find};
+use repot_core::backup::sets::{Checker, Damage, all, check, find};
 use repot_core::progress::{Event, Observer, human_bytes};
 use repot_core::{Error, Kind, Result};
 use repot_store::Manifest;
@@ -35,9 +35,9 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     let progress = Progress::new();
     progress.event(Event::StepStarted { number: 1, total: 1, title: "Check".to_owned(), undo: false });
     let started = Instant::now();
+    let checker = Checker { storage: &storage, level, keys: &keys, scratch_dir: &std::env::temp_dir() };
     let one = |name: &str, m: &Manifest| -> Result<Checked> {
-        let scratch = std::env::temp_dir();
-        let damages = check(&storage, name, m, level, &keys, &scratch, &|_| true, &progress)?;
+        let damages = check(&checker, name, m, &|_| true, &progress)?;
         Ok(Checked { set: name.to_owned(), files: m.files.len(), size_bytes: m.size_bytes(), damages })
     };
     let (mut checked, mut incomplete) = (Vec::new(), Vec::new());

@@ -8,6 +8,7 @@
 
 use repot_testkit::Stack;
 
+mod backups;
 mod cli;
 mod faults;
 mod kills;
