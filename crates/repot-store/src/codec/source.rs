@@ -144,7 +144,7 @@ mod tests {
     impl Read for Breaks {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             if self.0 == 0 {
-                return Err(io::Error::new(io::ErrorKind::ConnectionReset, "gone"));
+                return Err(io::Error::new(io::ErrorKind::ConnectionReset, "it is gone"));
             }
             self.0 -= 1;
             buf[0] = 7;
@@ -158,7 +158,7 @@ mod tests {
         let mut guarded = Guarded::new(source, latch);
         let mut all = Vec::new();
         let e = CodecError::from(guarded.read_to_end(&mut all).unwrap_err());
-        assert!(matches!(&e, CodecError::Io(e) if e.to_string() == "gone"), "{e:?}");
+        assert!(matches!(&e, CodecError::Io(e) if e.to_string() == "it is gone"), "{e:?}");
         assert_eq!(all, [7, 7]);
         assert!(guarded.read(&mut [0; 4]).is_err());
         assert!(guarded.read(&mut [0; 4]).is_err());

@@ -209,10 +209,11 @@ fn every_damage_of_every_file_is_found_and_named() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    let _ = s
-        .repot(&["restore", &set, "--yes"])
-        .exits(4)
-        .says(&["app.dump: its checksum differs", "nothing was touched"]);
+    let _ = s.repot(&["restore", &set, "--yes"]).exits(4).says(&[
+        "app.dump: its",
+        "checksum differs",
+        "nothing was touched",
+    ]);
     assert_eq!(s.psql("app", "SELECT count(*) FROM item"), "500");
 }
 
