@@ -66,6 +66,8 @@ pub(super) fn after_the_start(run: &Run, host: &dyn Host, observer: &dyn Observe
         if !up(&plan.service) || plan.application_services().iter().any(|s| !up(s)) {
             again.push(Step::StartApplication);
         }
+        // A run is not called done on a health from before it was cut off.
+        again.push(Step::CheckHealth);
         return Ok(again);
     }
     if begun(Step::StopApplication) && services.iter().any(|s| s.service != plan.service && up(&s.service)) {

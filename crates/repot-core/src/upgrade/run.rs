@@ -359,7 +359,12 @@ impl Workspace {
             .steps
             .iter()
             .rev()
-            .filter(|s| !matches!(s.state, StepState::Pending | StepState::Undone))
+            // A step that a resume has opened again, to be done once more, was begun all the same.
+            .filter(|s| match s.state {
+                StepState::Pending => s.started_at.is_some(),
+                StepState::Undone => false,
+                _ => true,
+            })
             .collect();
         let total = todo.iter().filter(|s| steps::has_undo(s.step)).count();
         let mut number = 0;

@@ -85,6 +85,19 @@ fn what_is_written_to_an_old_volume_that_was_set_aside_already_comes_along() {
     work_is_there(&s);
 }
 
+#[test]
+fn a_resume_that_is_cut_off_before_it_stops_the_application_again_can_be_rolled_back() {
+    let s = mini();
+    let before = Before::of(&s);
+    let _ = s.repot_failing(&UPGRADE, "back-up::after-apply=return(kill)").was_killed();
+    own_servers_are_gone(&s);
+    let _ = s.compose(&["up", "-d", "--wait"]).ok();
+    let _ = s.repot_failing(&["resume"], "stop-application::before-intent=return(kill)").was_killed();
+    let _ = s.compose(&["stop"]).ok();
+    let _ = s.repot(&["rollback", "--yes"]).ok();
+    before.assert_again(&s);
+}
+
 fn new_data_written_by_hand(s: &Stack) {
     let before = Before::of(s);
     let _ = s.repot_failing(&UPGRADE, "restore::after-apply=return(kill)").was_killed();
