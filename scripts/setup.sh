@@ -31,7 +31,7 @@ trap cleanup EXIT
 packages() {
 	local -a wanted=(
 		gcc libc6-dev make # a C compiler: bundled SQLite, ring
-		ca-certificates curl
+		ca-certificates curl jq
 		tzdata                    # time zones by name
 		debootstrap               # root file systems for images
 		python3 python3-pip       # wheels for images; the test application
