@@ -68,7 +68,7 @@ fn listen_for_signals() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     std::thread::spawn(move || {
         for _ in signals.forever() {
-            if !interrupt::requested() {
+            if !interrupt::requested() && !terminal::is_asking() {
                 terminal::say("stopping at the next safe place ...");
             }
             interrupt::request();

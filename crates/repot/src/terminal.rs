@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use repot_core::progress::{Event, Observer, human_seconds};
-use repot_core::{Error, Kind};
+use repot_core::{Error, Kind, interrupt};
 
 /// Writes a line to standard error; a closed one is nobody's error.
 pub fn say(text: impl AsRef<str>) {
@@ -20,16 +22,16 @@ pub fn out(text: impl AsRef<str>) {
 }
 
 /// Whether this process has printed its one JSON document.
-static PRINTED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+static PRINTED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the one JSON document is out: what ended the command is in it then, and in the exit status.
 pub fn json_is_out() -> bool {
-    PRINTED.load(std::sync::atomic::Ordering::SeqCst)
+    PRINTED.load(Ordering::SeqCst)
 }
 
 /// Prints one JSON document.
 pub fn out_json(value: &impl serde::Serialize) {
-    PRINTED.store(true, std::sync::atomic::Ordering::SeqCst);
+    PRINTED.store(true, Ordering::SeqCst);
     match serde_json::to_string_pretty(value) {
         Ok(t) => out(format!("{t}\n")),
         Err(e) => say(format!("error: the result cannot be written as JSON: {e}")),
@@ -48,6 +50,14 @@ pub fn render_error(e: &Error) -> String {
     t
 }
 
+/// Whether a question is on the terminal: nothing is under way then that would have to stop.
+static ASKING: AtomicBool = AtomicBool::new(false);
+
+/// See [`ASKING`].
+pub fn is_asking() -> bool {
+    ASKING.load(Ordering::SeqCst)
+}
+
 /// Asks for a yes. Without a terminal nobody can say it.
 pub fn confirm(question: &str, yes: bool) -> Result<(), Error> {
     if yes {
@@ -58,8 +68,28 @@ pub fn confirm(question: &str, yes: bool) -> Result<(), Error> {
             .help("add --yes to go on without a question"));
     }
     let _ = write!(std::io::stderr(), "{question} [y/N] ");
-    let mut answer = String::new();
-    let _ = std::io::stdin().lock().read_line(&mut answer);
+    ASKING.store(true, Ordering::SeqCst);
+    // Read beside, so that Ctrl-C at the question is heard at once.
+    let (send, answers) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut answer = String::new();
+        let _ = std::io::stdin().lock().read_line(&mut answer);
+        let _ = send.send(answer);
+    });
+    let answer = loop {
+        match answers.recv_timeout(Duration::from_millis(50)) {
+            Ok(answer) => break answer,
+            Err(RecvTimeoutError::Timeout) if !interrupt::requested() => {}
+            Err(_) => {
+                say("");
+                break String::new();
+            }
+        }
+    };
+    ASKING.store(false, Ordering::SeqCst);
+    if interrupt::requested() {
+        return Err(Error::new(Kind::Refused, "not-confirmed", "nothing was done"));
+    }
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(());
     }

@@ -244,6 +244,8 @@ pub trait Host: Send + Sync {
         with_dependencies: bool,
         observer: &dyn Observer,
     ) -> Result<()>;
+    /// Makes the containers of services anew as the configuration on disk says, and leaves them stopped.
+    fn create_services(&self, names: &[String]) -> Result<()>;
     /// Waits until services run and their health checks pass.
     fn wait_healthy(&self, names: &[String], timeout_s: u64, observer: &dyn Observer) -> Result<()>;
     /// Runs a command in a new, short-lived instance of a service.

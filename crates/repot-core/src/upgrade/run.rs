@@ -95,8 +95,15 @@ impl Workspace {
                 "unfinished-run",
                 format!("the run {} is unfinished ({})", r.id, r.state.name()),
             )
-            .why(r.error.unwrap_or_else(|| "it was cut off".to_owned()))
-            .help("`repot resume` finishes it, `repot rollback` goes back to where you started")),
+            .why(r.error.clone().unwrap_or_else(|| "it was cut off".to_owned()))
+            .help(format!(
+                "`repot resume` finishes it, `repot rollback` goes back to where you started{}",
+                if holds_the_application(&r) {
+                    "; do not start the application before one of them is done"
+                } else {
+                    ""
+                }
+            ))),
         }
     }
 
@@ -275,6 +282,21 @@ impl Workspace {
         }
     }
 
+    /// Fails when the old data was cleaned up.
+    pub fn require_way_back(&self, run: &Run) -> Result<()> {
+        if !run.cleaned {
+            return Ok(());
+        }
+        let set = run.plan.backup_set.as_ref().filter(|s| s.is_dir());
+        let e = format!("the old data of run {} was removed by `repot cleanup`", run.id);
+        Err(Error::refused("cleaned", e).help(match set {
+            Some(set) => {
+                format!("the way back is the backup set of that run, from before it: {}", set.display())
+            }
+            None => "there is no way back but a backup".to_owned(),
+        }))
+    }
+
     /// Goes back to where the run started. `discard_new_writes`: what the application wrote since is set aside.
     pub fn rollback(
         &mut self,
@@ -287,13 +309,7 @@ impl Workspace {
         if run.state == RunState::RolledBack {
             return Ok(run);
         }
-        if run.cleaned {
-            return Err(Error::refused(
-                "cleaned",
-                format!("the old data of run {id} was removed by `repot cleanup`"),
-            )
-            .help("there is no way back but a backup"));
-        }
+        self.require_way_back(&run)?;
         let all = self.runs()?;
         if let Some(other) = all.iter().find(|r| r.id != run.id && r.state.unfinished()) {
             return Err(Error::new(
@@ -321,10 +337,9 @@ impl Workspace {
         if let (false, Some(w)) = (discard_new_writes, self.new_writes(&run)?) {
             let how_much = match w.rows {
                 Some(n) => format!("{n} rows were written, changed or deleted since {}", w.since),
-                None => format!(
-                    "it has run on the new server since {}, and how much it wrote cannot be told",
-                    w.since
-                ),
+                None => {
+                    format!("it may have since {}: how much was written cannot be told", w.since)
+                }
             };
             return Err(Error::refused("new-writes", "the application has written to the new server")
                 .why(how_much)
@@ -390,6 +405,10 @@ impl Workspace {
                 if no_start && step == Step::StopApplication {
                     // Stopped they stay, but the next boot is to find them as it always did.
                     host.restore_restart_policies(&run.plan.services)?;
+                    // Containers of the new side would be started on the new data by `docker compose start`.
+                    let names: Vec<String> =
+                        run.plan.services.iter().filter(|s| s.running).map(|s| s.service.clone()).collect();
+                    host.create_services(&names)?;
                 } else {
                     steps::undo(step, &cx)?;
                 }
@@ -419,6 +438,9 @@ impl Workspace {
         self.load(id)
     }
 }
+
+/// In the words of the error after which there is no way on: somebody's own server ran on the new data.
+pub const NOT_OURS: &str = "a server that is not repot's has run on the new data";
 
 /// What the application wrote to the new server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -473,19 +495,23 @@ fn full_disk(e: Error, server_log: &str) -> Error {
         .help("free some space on the disk of the data, then `repot resume`; or `repot rollback`")
 }
 
-/// Adds to a failed step's error what stands where, so that nobody has to guess.
-fn standing(e: Error, run: &Run) -> Error {
-    let mut lines = Vec::new();
+/// Whether the run keeps the application stopped: what the Compose files name may be half made.
+fn holds_the_application(run: &Run) -> bool {
     let begun = |s: Step| run.step(s).is_some_and(|r| r.state != StepState::Pending);
+    run.state.unfinished() && begun(Step::StopApplication) && !begun(Step::StartApplication)
+}
+
+/// What stands where, so that nobody has to guess: the old data, the backup set, the application.
+#[must_use]
+pub fn what_stands_where(run: &Run) -> Vec<String> {
+    let mut lines = Vec::new();
     let plan = &run.plan;
     let place = plan.source.data.describe();
     let aside = plan.destination.as_ref().map(super::report::where_aside).unwrap_or_default();
     lines.push(match run.step(Step::SetAside).map(|r| r.state) {
         Some(StepState::Done) => format!("the old data is whole, set aside: {aside}"),
-        Some(StepState::Running) => {
-            format!(
-                "the old data is whole, in its place ({place}) or, if the move was made, set aside ({aside})"
-            )
+        Some(StepState::Running | StepState::Undoing) => {
+            format!("the old data is whole, in its place ({place}) or set aside ({aside})")
         }
         _ => format!("the old data is whole, in its place: {place}"),
     });
@@ -494,16 +520,25 @@ fn standing(e: Error, run: &Run) -> Error {
     {
         lines.push(format!("the backup set is complete: {}", set.display()));
     }
-    if begun(Step::StopApplication) && !begun(Step::StartApplication) {
-        lines.push("the application is stopped".to_owned());
+    if holds_the_application(run) {
+        lines.push("the application is stopped, and is not to be started before `repot resume` or `repot rollback` is done".to_owned());
     }
+    lines
+}
+
+/// Adds to a failed step's error what stands where.
+fn standing(e: Error, run: &Run) -> Error {
+    let lines = what_stands_where(run);
+    // Where only one way is left, the error itself names it.
+    let one_way = ["new-data-in-use", "old-data-changed"].contains(&e.code);
     let next = format!(
         "`repot resume` carries on with run {}, `repot rollback` goes back to where you started",
         run.id
     );
     let mut help = e.help.clone().map(|h| vec![h]).unwrap_or_default();
     help.push(format!("What stands where: {}.", lines.join("; ")));
-    if !help[0].contains("repot resume") || !help[0].contains("repot rollback") {
+    let both = e.help.as_ref().is_some_and(|h| h.contains("repot resume") && h.contains("repot rollback"));
+    if !one_way && !both {
         help.push(next);
     }
     Error { help: Some(help.join("\n")), ..e }

@@ -2,6 +2,7 @@
 
 use repot_core::progress::Silent;
 use repot_core::upgrade::check::{Request, Shell, check, render};
+use repot_core::upgrade::run::Workspace;
 use repot_core::{Error, Result};
 
 use crate::cli::CheckArgs;
@@ -21,6 +22,10 @@ pub fn request(setting: &Setting, args: &CheckArgs) -> Request {
 
 pub fn run(args: &CheckArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
+    // What an unfinished run has left half made is nothing to judge, and nothing to give advice on.
+    if let Some(workspace) = Workspace::look(&setting.state_dir)? {
+        workspace.require_free()?;
+    }
     let deployment = setting.detect(args.service.as_deref())?;
     let report = check(&deployment, &request(&setting, args), &Silent)?;
     if args.at.json {

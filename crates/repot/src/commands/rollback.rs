@@ -2,6 +2,7 @@
 
 use repot_core::Result;
 use repot_core::journal::catalog::{Run, RunState};
+use repot_core::upgrade::cleanup::leftovers;
 use repot_core::upgrade::report::where_aside;
 
 use super::open;
@@ -24,15 +25,23 @@ pub fn run(args: &RollbackArgs) -> Result<()> {
         print_done(&run, args.run.at.json);
         return Ok(());
     }
+    // What cannot be is not announced.
+    workspace.require_way_back(&run)?;
     say(question(&run));
     if !args.discard_new_writes
         && let Some(w) = workspace.new_writes(&run)?
     {
-        say(format!("The application has run on the new server since {}.", w.since));
+        say(format!("The application may have written to the new server since {}.", w.since));
     }
     confirm("Go back?", args.yes)?;
     let run = workspace.rollback(&run.id, args.discard_new_writes, !args.no_start, &Progress::new())?;
     print_done(&run, args.run.at.json);
+    if args.no_start && !args.run.at.json {
+        out("Its services are stopped: `docker compose up -d` starts them.\n");
+    }
+    if !args.run.at.json && leftovers(&workspace, Some(&run.id)).is_ok_and(|l| !l.is_empty()) {
+        out("The new data is set aside, not deleted: `repot cleanup --dry-run` shows where.\n");
+    }
     Ok(())
 }
 

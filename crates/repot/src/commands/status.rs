@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use repot_core::Result;
 use repot_core::journal::catalog::{Run, RunState, StepState};
 use repot_core::upgrade::report::where_aside;
+use repot_core::upgrade::run::{NOT_OURS, what_stands_where};
 
 use super::look;
 use crate::cli::RunArgs;
@@ -70,7 +71,15 @@ pub fn render(run: &Run) -> String {
             _ => {}
         }
     }
+    if run.state.unfinished() {
+        for line in what_stands_where(run) {
+            let _ = writeln!(t, "  {line}");
+        }
+    }
     let next = match run.state {
+        RunState::Running | RunState::Failed if run.error.as_ref().is_some_and(|e| e.contains(NOT_OURS)) => {
+            "`repot rollback --discard-new-writes` goes back; what is in the new data is set aside, not deleted"
+        }
         RunState::Running | RunState::Failed => {
             "`repot resume` carries on, `repot rollback` goes back to where it started"
         }

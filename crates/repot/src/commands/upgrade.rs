@@ -101,7 +101,7 @@ fn recommend(checked: &CheckReport, json: bool) -> Result<()> {
     }
     match &checked.recommendation {
         Some(r) => out(format!(
-            "PostgreSQL {} is what repot recommends: {}\n  repot upgrade --to {}\n",
+            "Nothing was done: say which version to go to.\nPostgreSQL {} is what repot recommends: {}\n  repot upgrade --to {}\n",
             r.to, r.why, r.to
         )),
         None => out(

@@ -439,6 +439,13 @@ impl Host for ComposeHost {
             .help(format!("look at `docker compose logs {}`", names.join(" "))))
     }
 
+    fn create_services(&self, names: &[String]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.at.compose().args(["up", "--no-start", "--no-build", "--no-deps"]).args(names).run().map(drop)
+    }
+
     fn wait_healthy(&self, names: &[String], timeout_s: u64, observer: &dyn Observer) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(timeout_s);
         let mut calm_since: Option<(Instant, u64)> = None;

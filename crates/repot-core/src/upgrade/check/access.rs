@@ -69,7 +69,7 @@ pub(super) fn application_login(deployment: &Deployment, host: &dyn Host) -> Res
             ),
             format!(
                 "Correct the password where the application keeps it (.env or env_file), or set the role's password to that one: \
-                 docker compose exec {} psql -U {} -c '\\password {}'. Then run `repot check` again.",
+                 docker compose exec {} psql -U {} -d postgres -c '\\password {}'. Then run `repot check` again.",
                 shell(service),
                 shell(&db.superuser),
                 user.replace('\'', "")

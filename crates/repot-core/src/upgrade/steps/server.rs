@@ -262,7 +262,7 @@ pub(super) fn start_new(cx: &Context) -> Result<Value> {
     if new_data_is_foreign(cx.run, cx.host)? {
         return Err(Error::failed(
             "new-data-in-use",
-            format!("a server that is not repot's has run on the new data ({})", d.data.describe()),
+            format!("{} ({})", crate::upgrade::run::NOT_OURS, d.data.describe()),
         )
         .why("somebody has started the database service before the new data was complete, and may have written to it")
         .help("`repot rollback --discard-new-writes` goes back, and what is in it is set aside, not deleted"));

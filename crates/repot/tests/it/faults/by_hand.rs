@@ -148,3 +148,16 @@ fn cleanup_never_removes_what_the_application_uses_after_somebody_went_back_by_h
     assert_eq!(s.major(), 13);
     before.content.assert_still(&s, &GROWING, "after going back by hand");
 }
+
+#[test]
+fn after_a_rollback_that_starts_nothing_no_container_leads_to_the_new_data() {
+    let s = mini();
+    let before = Before::of(&s);
+    let _ = s.repot(&UPGRADE).ok();
+    let all = ["rollback", "--yes", "--discard-new-writes", "--no-start"];
+    let _ = s.repot(&all).ok().prints(&["docker compose up -d", "set aside, not deleted"]);
+    // Not `up`: what is there is started as it is.
+    let _ = s.compose(&["start"]).ok();
+    wait_for("all is well", || s.containers().iter().all(|c| c.health == "healthy").then_some(()));
+    before.assert_again(&s);
+}
