@@ -5,8 +5,10 @@
 //! one's name before it was compared with the fingerprint.
 
 mod configuration;
+mod databases;
 mod make;
 mod media;
+pub mod prune;
 pub mod restore;
 pub mod sets;
 pub mod source;
