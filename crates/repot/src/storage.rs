@@ -77,7 +77,8 @@ fn place(setting: &Setting, asked: &str, configured: bool) -> Result<Place> {
     }
     let mut config = address(setting, asked, configured)?;
     // What is in no file has its secrets from the environment.
-    for known in OPTIONS.iter().filter(|o| o.kinds.contains(&config.kind())) {
+    let kind = config.kind();
+    for known in OPTIONS.iter().filter(|o| o.kinds.contains(&kind)) {
         if let Some(value) = setting.env.get(&format!("REPOT_STORAGE_{}", known.name.to_ascii_uppercase())) {
             config = config.with_options([(known.name, value)]).map_err(|e| storage_error(&e))?;
         }

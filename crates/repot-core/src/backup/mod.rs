@@ -6,6 +6,7 @@
 
 mod configuration;
 mod databases;
+pub mod drill;
 mod make;
 mod media;
 pub mod prune;

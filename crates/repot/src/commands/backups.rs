@@ -23,6 +23,7 @@ use crate::terminal::{out, out_json};
 struct Listed {
     storage: String,
     name: String,
+    #[serde(skip)]
     sets: Vec<Known>,
     /// Why it could not be listed.
     error: Option<String>,
@@ -31,6 +32,8 @@ struct Listed {
 /// A set, and what the checks of it found.
 #[derive(Serialize)]
 struct Known {
+    /// Name of the storage.
+    storage: String,
     #[serde(flatten)]
     set: Summary,
     /// The newest check of each level.
@@ -59,13 +62,14 @@ pub fn run(args: &BackupsArgs) -> Result<()> {
                 newest.insert(&v.level, v);
             }
             let verifications = newest.into_values().cloned().collect();
-            Known { set, verifications }
+            Known { storage: place.name.clone(), set, verifications }
         });
         let sets = sets.collect();
         listed.push(Listed { storage: place.storage.describe().to_owned(), name: place.name, sets, error });
     }
     if args.at.json {
-        out_json(&serde_json::json!({ "storages": listed }));
+        let sets: Vec<&Known> = listed.iter().flat_map(|l| &l.sets).collect();
+        out_json(&serde_json::json!({ "storages": listed, "sets": sets }));
     } else {
         out(render(&listed));
     }
