@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::compose::throw_away::throw_away;
 use crate::interrupt;
 use crate::progress::{Event, Observer};
+use crate::upgrade::failpoint::reach;
 use crate::upgrade::plan::new_run_id;
 use crate::upgrade::steps::backup::fingerprint_of;
 use crate::upgrade::steps::restore::aside_name;
@@ -51,7 +52,9 @@ fn databases(
     }
     let wanted = fingerprint_of(manifest)?;
     let run = new_run_id();
-    let (_guard, connector, clients) = throw_away(&image(manifest), &run, observer)?;
+    // initdb's own database, which is nobody else's.
+    let superuser = wanted.databases.get("template1").map_or("postgres", |d| d.owner.as_str());
+    let (_guard, connector, clients) = throw_away(&image(manifest), superuser, &run, observer)?;
     let server = Server { connector, clients };
     let loader = Loader { server: &server, storage: checker.storage, set, manifest, keys: checker.keys };
     let damaged = |file: &str, what: String| Damage { file: file.to_owned(), what };
@@ -80,6 +83,7 @@ fn databases(
         let outcome = loader
             .load(entry, (&name, &fresh), observer)
             .and_then(|()| loader.differs((&name, &fresh), want));
+        reach("verify", "restored")?;
         match outcome {
             Ok(None) => {}
             Ok(Some(why)) => damages.push(damaged(&entry.name, format!("restored, {name} differs: {why}"))),

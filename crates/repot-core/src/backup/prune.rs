@@ -7,11 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use repot_store::destinations::remove_set;
 use repot_store::retention::{Group, KeepRules, SetFacts, decide};
 use repot_store::storage::Storage;
 use repot_store::stored::{State, Stored, is_set_name};
-use repot_store::{FileEntry, MadeBy};
+use repot_store::{FileEntry, MANIFEST_NAME, MadeBy};
 use serde::Serialize;
 
 use super::sets::{contents, created};
@@ -163,7 +162,9 @@ pub fn carry_out(storage: &Storage, plan: &Pruning, gone: &mut dyn FnMut(&Item) 
     for item in plan.sets.iter().filter(|i| !i.keep) {
         interrupt::check()?;
         reach("prune", "before-set")?;
-        remove_set(storage, &item.set).map_err(|e| storage_error(&e))?;
+        storage.delete(&format!("{}/{MANIFEST_NAME}", item.set)).map_err(|e| storage_error(&e))?;
+        reach("prune", "in-set")?;
+        storage.remove_dir(&item.set).map_err(|e| storage_error(&e))?;
         reach("prune", "after-set")?;
         gone(item)?;
     }

@@ -44,6 +44,25 @@ impl Loader<'_> {
         Ok(text)
     }
 
+    /// Refuses a pg_restore that is older than the pg_dump that made the set: it does not read its archives.
+    pub(in crate::backup) fn require_client(&self) -> Result<()> {
+        let out = self.server.clients.program("pg_restore", &["--version"], &[]).output()?;
+        if !out.ok() {
+            return Err(Error::refused("no-client", "there is no pg_restore")
+                .why(last_lines(&out.stderr, 2))
+                .help("use an image of the database that has it, such as Debian's; by URL, install postgresql-client"));
+        }
+        let (have, want) = (major(&out.text()), major(&self.manifest.client));
+        match (have, want) {
+            (Some(have), Some(want)) if have < want => Err(Error::refused(
+                "client-too-old",
+                format!("pg_restore {have} does not read the set {}, which pg_dump {want} made", self.set),
+            )
+            .help(format!("use a pg_restore of version {want} or later"))),
+            _ => Ok(()),
+        }
+    }
+
     /// Loads the database `name` into a fresh one of another name.
     pub(in crate::backup) fn load(
         &self,
@@ -84,11 +103,15 @@ impl Loader<'_> {
         let now = take(self.server.connector.as_ref(), &only, &|_| {})?;
         let then = self.manifest.server_version_num;
         let Some(found) = now.databases.get(there) else { return Ok(Some("it is missing".to_owned())) };
-        let mut want = want.clone();
+        let (mut want, mut found) = (want.clone(), found.clone());
+        if name != there && ["postgres", "template1"].contains(&name) {
+            // The comment that every server gives them is left out under these names only.
+            found.settings.retain(|s| !s.starts_with("comment: "));
+        }
         for m in self.manifest.moved_sequences.iter().filter(|m| m.database == name) {
             settle(m, &mut want.sequences, &found.sequences);
         }
-        let c = compare_databases((&want, then), (found, now.server_version_num));
+        let c = compare_databases((&want, then), (&found, now.server_version_num));
         Ok(if c.same() { None } else { Some(c.summary(10)) })
     }
 
@@ -160,6 +183,12 @@ impl<R: Read> Read for Metered<'_, R> {
         });
         Ok(n)
     }
+}
+
+/// The major version in what a client calls itself, such as `pg_dump (PostgreSQL) 17.2 (Debian 17.2-1)`.
+fn major(client: &str) -> Option<u32> {
+    let number = client.split("(PostgreSQL)").nth(1)?.trim_start();
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 pub(in crate::backup) fn load_error(name: &str, stderr: &str) -> Error {

@@ -193,6 +193,7 @@ impl Restore<'_> {
         let wanted = fingerprint_of(self.manifest)?;
         let server = self.to.server(&plan.run)?;
         let loader = self.loader(&server);
+        loader.require_client()?;
         let session = server.connector.connect("template1")?;
         let first = |sql: &str| -> Result<BTreeSet<String>> {
             Ok(session.query(sql)?.into_iter().filter_map(|r| r.into_iter().next().flatten()).collect())

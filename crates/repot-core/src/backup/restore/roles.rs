@@ -25,7 +25,12 @@ pub(in crate::backup) fn missing_roles(
                     && (l.contains(&format!(" TO {id};")) || l.contains(&format!(" TO {id} "))))
         })
     };
-    let sql = globals.lines().filter(|l| about(l)).map(str::to_owned).collect();
+    // From 16 on a membership names who granted it, who must be allowed to: a role of another server is not.
+    let granted = |l: &str| match l.split_once(" GRANTED BY ") {
+        Some((grant, by)) if !there.contains(&unquoted(by.trim_end_matches(';'))) => format!("{grant};"),
+        _ => l.to_owned(),
+    };
+    let sql = globals.lines().filter(|l| about(l)).map(granted).collect();
     (ids.into_iter().map(unquoted).collect(), sql)
 }
 
@@ -39,6 +44,11 @@ mod tests {
         let (roles, sql) = missing_roles(globals, &BTreeSet::from(["app".to_owned()]));
         assert_eq!(roles, ["o\"dd"]);
         assert_eq!(sql.len(), 3, "{sql:?}");
+        let granted = "CREATE ROLE a;\nGRANT b TO a WITH INHERIT TRUE GRANTED BY boss;\n";
+        let (_, sql) = missing_roles(granted, &BTreeSet::from(["b".to_owned()]));
+        assert_eq!(sql[1], "GRANT b TO a WITH INHERIT TRUE;");
+        let (_, sql) = missing_roles(granted, &BTreeSet::from(["boss".to_owned()]));
+        assert!(sql[1].ends_with("GRANTED BY boss;"), "{sql:?}");
         assert!(missing_roles(globals, &BTreeSet::from(["app".to_owned(), "o\"dd".to_owned()])).1.is_empty());
     }
 }

@@ -17,9 +17,6 @@ use crate::host::docker::{Docker, RunSpec};
 use crate::interrupt;
 use crate::progress::{Event, Observer};
 
-/// The superuser of such a server; a set's own roles are made besides.
-pub const SUPERUSER: &str = "repot_drill";
-
 /// Removes the server's container when it is dropped.
 #[derive(Debug)]
 pub struct ThrowAway {
@@ -34,10 +31,11 @@ impl Drop for ThrowAway {
     }
 }
 
-/// Starts a server from `image`, with sessions and client programs beside it. To be called from a thread that lives as
-/// long as the process.
+/// Starts a server from `image`, with sessions and client programs beside it. `superuser` owns what every server has, so
+/// it has to be that of the set's server. To be called from a thread that lives as long as the process.
 pub fn throw_away(
     image: &str,
+    superuser: &str,
     run: &str,
     observer: &dyn Observer,
 ) -> Result<(ThrowAway, Box<dyn Connector>, Box<dyn Clients>)> {
@@ -72,7 +70,7 @@ pub fn throw_away(
     }
     let env = [
         ("PGDATA", "/var/lib/postgresql/repot-drill".to_owned()),
-        ("POSTGRES_USER", SUPERUSER.to_owned()),
+        ("POSTGRES_USER", superuser.to_owned()),
         ("POSTGRES_PASSWORD", random_password()?),
         ("POSTGRES_DB", "postgres".to_owned()),
     ];
@@ -101,7 +99,7 @@ pub fn throw_away(
     host.hold(&name)?;
     let helper = host.helper_beside(&name, "604800")?;
     let (connector, clients) =
-        beside(helper, "the throw-away server".to_owned(), SUPERUSER, None, "postgres")?;
+        beside(helper, "the throw-away server".to_owned(), superuser, None, "postgres")?;
     let started = Instant::now();
     loop {
         interrupt::check()?;

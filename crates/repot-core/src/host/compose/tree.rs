@@ -79,6 +79,7 @@ const SWAP_BESIDE: &str = r#"
 set -eu; cd /repot
 if [ -e "$1" ]; then mv -- "$1" "$3"; fi
 mv -- "$2" "$1"
+rmdir -- "$3" 2>/dev/null || true
 sync
 "#;
 
@@ -92,6 +93,8 @@ echo in > "$4"; sync
 chown "$(stat -c %u:%g "$2")" "./$1"; chmod "$(stat -c %a "$2")" "./$1"
 find "$2" -mindepth 1 -maxdepth 1 -exec mv -t "./$1" -- {} +
 rmdir -- "$2"; rm -f -- "$4"
+# Where there was nothing, nothing is kept.
+rmdir -- "$3" 2>/dev/null || true
 sync
 "#;
 

@@ -7,6 +7,10 @@ use repot_testkit::{Content, Stack, wait_for};
 
 use crate::{GROWING, stack};
 
+mod media;
+mod rounds;
+mod storages;
+
 /// The mini stack on a version of PostgreSQL.
 fn mini(major: u32) -> Stack {
     let s = stack("mini");
