@@ -1,6 +1,6 @@
 //! Rounds: a backup, everything lost, restored on a machine that knows nothing but the storage.
 //!
-//! Every version of PostgreSQL meets every storage, compression and encryption, each pair of these at least once.
+//! Every version of PostgreSQL meets every storage, compression and encryption; 13 and 17 meet each pair of these.
 
 use repot_testkit::Sums;
 use repot_testkit::servers::{self, Server, Sshd};
@@ -21,7 +21,7 @@ const FORMS: [(&str, &str, &str); 9] = [
 
 const SECRET: &str = "s3-s3cret";
 
-fn round_of(major: u32) {
+fn round_of(major: u32, forms: &[(&str, &str, &str)]) {
     let s = stack("mini");
     s.edit("compose.yaml", "image: postgres:13 # the old one", &format!("image: postgres:{major}"));
     if major >= 18 {
@@ -53,7 +53,7 @@ fn round_of(major: u32) {
     let env = [("PATH", path.as_str()), ("S3_SECRET", SECRET)];
     let near = tempfile::tempdir().unwrap();
     let keep = s.read("repot.toml");
-    for (i, (storage, compression, encryption)) in FORMS.iter().enumerate() {
+    for (i, (storage, compression, encryption)) in forms.iter().enumerate() {
         let form = format!("{major}, {storage}, {compression}, {encryption}");
         let config = storage_of(storage, i, near.path(), &s3, &sshd);
         let key = |file: &str| keys.path().join(file).display().to_string();
@@ -123,20 +123,20 @@ fn storage_of(kind: &str, i: usize, near: &Path, s3: &Server, sshd: &Sshd) -> St
 
 #[test]
 fn all_is_restored_from_the_storage_alone_on_13() {
-    round_of(13);
+    round_of(13, &FORMS);
 }
 
 #[test]
 fn all_is_restored_from_the_storage_alone_on_15() {
-    round_of(15);
+    round_of(15, &[FORMS[0], FORMS[4], FORMS[8]]);
 }
 
 #[test]
 fn all_is_restored_from_the_storage_alone_on_17() {
-    round_of(17);
+    round_of(17, &FORMS);
 }
 
 #[test]
 fn all_is_restored_from_the_storage_alone_on_18() {
-    round_of(18);
+    round_of(18, &[FORMS[2], FORMS[3], FORMS[7]]);
 }
