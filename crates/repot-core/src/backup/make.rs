@@ -11,12 +11,12 @@ use repot_store::codec::{Cipher, Compression, Encryption, Layers};
 use repot_store::retention::Content;
 use repot_store::storage::Storage;
 use repot_store::stored::{FileSink, Written, complete, inspect_options, tar_of};
-use repot_store::{FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, MovedSequence};
+use repot_store::{Engine, FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, MovedSequence};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::source::{Server, Source};
-use super::{codec_error, configuration, media, storage_error};
+use super::{codec_error, configuration, engines, media, storage_error};
 use crate::app::detect::Deployment;
 use crate::engine::postgres::session::Session;
 use crate::error::{Error, Result};
@@ -139,7 +139,15 @@ impl Maker<'_> {
 
     fn make(&mut self, source: &Source<'_>) -> Result<(u64, usize)> {
         let (mut version, mut client, mut fingerprint) = (0, String::new(), None);
-        if self.wants(Content::Db) {
+        let other = match self.wants(Content::Db) {
+            true => engines::open(source, &self.run, &self.request.scratch_dir)?,
+            false => None,
+        };
+        if let Some(other) = &other {
+            let found = self.other_databases(other)?;
+            (version, client) = (other.version, other.client.clone());
+            fingerprint = Some(found);
+        } else if self.wants(Content::Db) {
             let server = source.server(&self.run)?;
             let out = server.clients.program("pg_dump", &["--version"], &[]).output()?;
             if !out.ok() {
@@ -273,6 +281,33 @@ impl Maker<'_> {
         Ok(fingerprint)
     }
 
+    /// As [`Maker::databases`], of another engine than PostgreSQL.
+    fn other_databases(&mut self, other: &engines::Databases) -> Result<ClusterFingerprint> {
+        let mut found = engines::cluster(other);
+        self.notes.extend(other.notes.iter().cloned());
+        for (i, name) in other.names.iter().enumerate() {
+            let dumped = std::sync::Mutex::new(None);
+            let observer = self.observer;
+            let tell = |what| observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
+            self.file(&other.file_name(i), FileKind::Database, Some(name), &|_, sink| {
+                let d = other.dump(i, sink, &tell)?;
+                *dumped.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(d);
+                Ok(())
+            })?;
+            let layers = self.layers();
+            if let Some(f) = self.files.last_mut() {
+                f.engine = other.engine;
+                f.restore = through_layers(&f.name, layers, &other.by_hand(i));
+            }
+            if let Some(d) = dumped.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+                self.notes.extend(d.notes);
+                self.moved.extend(d.moved);
+                found.databases.insert(name.clone(), d.fingerprint);
+            }
+        }
+        Ok(found)
+    }
+
     fn configuration(&mut self, d: &Deployment) -> Result<usize> {
         let (files, notes) = configuration::collect(d, &self.run, &self.request.configuration)?;
         self.notes.extend(notes);
@@ -388,6 +423,7 @@ impl Maker<'_> {
             name,
             kind,
             database: database.map(str::to_owned),
+            engine: Engine::default(),
             size_bytes: written.size_bytes,
             blake3: written.blake3,
             sha256: written.sha256,
@@ -422,6 +458,18 @@ fn dump(cmd: &Cmd, sink: &mut Chunk<'_>) -> Result<()> {
 
 /// How a file is restored with ordinary tools.
 fn by_hand(name: &str, kind: FileKind, database: Option<&str>, layers: Layers) -> String {
+    let end = match (kind, database) {
+        (FileKind::Globals, _) => "psql -X -d postgres",
+        (FileKind::Database, Some("postgres")) => "pg_restore --exit-on-error -d postgres",
+        (FileKind::Database, Some("template1")) => "pg_restore --exit-on-error -d template1",
+        (FileKind::Database, _) => "pg_restore --create --exit-on-error -d postgres",
+        (FileKind::Media | FileKind::Config, _) => "tar -xpf - -C DIRECTORY",
+    };
+    through_layers(name, layers, end)
+}
+
+/// A command that gives a file's content, its layers taken off, to another.
+fn through_layers(name: &str, layers: Layers, end: &str) -> String {
     let quoted = format!("'{}'", name.replace('\'', r"'\''"));
     let mut words: Vec<String> = Vec::new();
     match layers.cipher {
@@ -435,13 +483,6 @@ fn by_hand(name: &str, kind: FileKind, database: Option<&str>, layers: Layers) -
         Compression::Gzip => words.push(format!("gzip -dc{}", from(&words))),
         Compression::Zstd => words.push(format!("zstd -dc{}", from(&words))),
     }
-    let end = match (kind, database) {
-        (FileKind::Globals, _) => "psql -X -d postgres",
-        (FileKind::Database, Some("postgres")) => "pg_restore --exit-on-error -d postgres",
-        (FileKind::Database, Some("template1")) => "pg_restore --exit-on-error -d template1",
-        (FileKind::Database, _) => "pg_restore --create --exit-on-error -d postgres",
-        (FileKind::Media | FileKind::Config, _) => "tar -xpf - -C DIRECTORY",
-    };
     if words.is_empty() { format!("{end} < {quoted}") } else { format!("{} | {end}", words.join(" | ")) }
 }
 

@@ -5,9 +5,12 @@
 //! one's name before it was compared with the fingerprint.
 
 mod configuration;
+mod engines;
 mod make;
-mod media;
+pub(crate) mod media;
 pub mod restore;
+pub mod restore_engines;
+mod restore_mysql;
 pub mod sets;
 pub mod source;
 

@@ -35,7 +35,7 @@ use crate::verify::{DatabaseFingerprint, SequenceFingerprint, TakeOptions, compa
 /// Globals larger than this are none.
 const GLOBALS_MAX_BYTES: u64 = 64 << 20;
 /// What a database that is being restored has in its name, where [`aside_name`] has `_repot_`.
-const FRESH: &str = "_fresh_";
+pub(super) const FRESH: &str = "_fresh_";
 
 /// What to restore.
 #[derive(Debug, Clone)]
@@ -175,7 +175,7 @@ impl Restore<'_> {
         Ok(plan)
     }
 
-    fn configuration(&self) -> impl Iterator<Item = &FileEntry> {
+    pub(super) fn configuration(&self) -> impl Iterator<Item = &FileEntry> {
         let backup = self.manifest.made_by == MadeBy::Backup;
         self.manifest.files.iter().filter(move |f| backup && f.kind == FileKind::Config)
     }
@@ -397,7 +397,7 @@ impl Restore<'_> {
         })
     }
 
-    fn unpack_configuration(&self, dir: &std::path::Path) -> Result<()> {
+    pub(super) fn unpack_configuration(&self, dir: &std::path::Path) -> Result<()> {
         make_private_dir(&self.request.restored_dir)?;
         make_private_dir(dir)?;
         for entry in self.configuration() {
@@ -415,7 +415,7 @@ impl Restore<'_> {
 
 /// A sequence that went on while the set was made is right where it is between its two values: not before what it had
 /// right after the snapshot, or rows of the snapshot could have numbers that it gives again.
-fn settle(m: &MovedSequence, want: &mut [SequenceFingerprint], found: &[SequenceFingerprint]) {
+pub(super) fn settle(m: &MovedSequence, want: &mut [SequenceFingerprint], found: &[SequenceFingerprint]) {
     let is = |s: &&SequenceFingerprint| s.schema == m.schema && s.name == m.name;
     let Some(found) = found.iter().find(is) else { return };
     let between = m.from.min(m.to)..=m.from.max(m.to);
@@ -425,12 +425,12 @@ fn settle(m: &MovedSequence, want: &mut [SequenceFingerprint], found: &[Sequence
     }
 }
 
-struct Metered<'a, R> {
-    from: R,
-    done_bytes: u64,
-    total_bytes: u64,
-    name: &'a str,
-    observer: &'a dyn Observer,
+pub(super) struct Metered<'a, R> {
+    pub(super) from: R,
+    pub(super) done_bytes: u64,
+    pub(super) total_bytes: u64,
+    pub(super) name: &'a str,
+    pub(super) observer: &'a dyn Observer,
 }
 
 impl<R: Read> Read for Metered<'_, R> {
@@ -447,7 +447,7 @@ impl<R: Read> Read for Metered<'_, R> {
     }
 }
 
-fn load_error(name: &str, stderr: &str) -> Error {
+pub(super) fn load_error(name: &str, stderr: &str) -> Error {
     let code = if speaks_of_full_disk(stderr) { "disk-full" } else { "restore-failed" };
     Error::failed(code, format!("the server did not take the database {name} of the set"))
         .why(last_lines(stderr, 6))

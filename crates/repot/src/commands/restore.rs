@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use repot_core::backup::restore::{Action, Plan, Request, Restore, needs};
+use repot_core::backup::restore_engines::Target;
 use repot_core::backup::sets::{Checker, check, find};
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
+use repot_store::Engine;
 use repot_store::stored::Level;
 
 use super::backup::contents;
@@ -20,10 +22,13 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
     let storage = storage(&setting, args.storage.storage.as_deref())?;
     let keys = keys(&setting, &args.identity)?;
+    if let Some(url) = &args.to {
+        return super::restore_engines::to_url(args, url, &setting, &storage, &keys);
+    }
     // One at a time, and not while an upgrade is half done.
     let workspace = open(&setting)?;
     workspace.require_free()?;
-    let deployment = setting.detect(args.service.as_deref())?;
+    let deployment = setting.detect_any(args.service.as_deref())?;
     let (set, manifest) = find(&storage, &args.set, Some(&deployment.project.name))?;
     let request = Request {
         contents: contents(&args.only, args.skip_db, args.skip_media)?,
@@ -31,6 +36,10 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
         scratch_dir: std::env::temp_dir(),
         restored_dir: setting.state_dir.join("restored"),
     };
+    if deployment.other.is_some() || manifest.engine() != Engine::Postgresql {
+        let target = Target::Compose(&deployment);
+        return super::restore_engines::run(args, target, (&set.name, &manifest), &request, &storage, &keys);
+    }
     let restore = Restore {
         deployment: &deployment,
         storage: &storage,

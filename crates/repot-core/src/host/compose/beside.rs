@@ -57,6 +57,27 @@ impl Clients for Beside {
     }
 }
 
+/// A helper beside the service of any engine, for its client programs.
+#[derive(Clone)]
+pub struct BesideHelper(Arc<Helper>);
+
+impl BesideHelper {
+    /// A program of the service's image, in the network of the service.
+    #[must_use]
+    pub fn program(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Cmd {
+        let c =
+            env.iter().fold(Cmd::new("docker").args(["exec", "-i"]), |c, (k, v)| c.args(["-e", k]).env(k, v));
+        c.arg(&self.0.name).arg(name).args(args)
+    }
+}
+
+impl ComposeHost {
+    /// Starts such a helper. To be called from a thread that lives as long as the process.
+    pub fn beside_helper(&self) -> Result<BesideHelper> {
+        helper(self).map(BesideHelper)
+    }
+}
+
 struct BesideConnector {
     inner: StreamConnector,
     _helper: Arc<Helper>,
@@ -82,12 +103,7 @@ pub(super) fn beside_service(
     password: Option<&str>,
     home: &str,
 ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
-    // A week is the end of a helper whose lease failed.
-    let name = host.service_helper("604800")?;
-    let mut helper = Helper { name, lease: None };
-    let script = "cat > /dev/null; kill -TERM 1";
-    helper.lease = Some(Cmd::new("docker").args(["exec", "-i", &helper.name, "sh", "-c", script]).hold()?);
-    let helper = Arc::new(helper);
+    let helper = helper(host)?;
     let inner = StreamConnector {
         carrier: ComposeHost::carrier(&helper.name, "127.0.0.1"),
         user: user.to_owned(),
@@ -98,4 +114,13 @@ pub(super) fn beside_service(
     let clients =
         Beside { helper: helper.clone(), user: user.to_owned(), password: password.map(str::to_owned) };
     Ok((Box::new(BesideConnector { inner, _helper: helper }), Box::new(clients)))
+}
+
+fn helper(host: &ComposeHost) -> Result<Arc<Helper>> {
+    // A week is the end of a helper whose lease failed.
+    let name = host.service_helper("604800")?;
+    let mut helper = Helper { name, lease: None };
+    let script = "cat > /dev/null; kill -TERM 1";
+    helper.lease = Some(Cmd::new("docker").args(["exec", "-i", &helper.name, "sh", "-c", script]).hold()?);
+    Ok(Arc::new(helper))
 }
