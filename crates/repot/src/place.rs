@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use repot_core::backup::source::{Source, UrlSource};
 use repot_core::engine::mysql::clients::Clients;
 use repot_core::engine::postgres::session::UrlConnector;
 use repot_core::{Error, Result};
@@ -19,6 +20,15 @@ pub enum DatabaseUrl {
 }
 
 impl DatabaseUrl {
+    /// As a place to read from or to restore to.
+    pub fn source(self) -> Source<'static> {
+        match self {
+            DatabaseUrl::Postgresql(c) => Source::Url(Box::new(UrlSource::new(*c))),
+            DatabaseUrl::Sqlite(path) => Source::Sqlite(path),
+            DatabaseUrl::Mysql(clients, database) => Source::Mysql(clients, database),
+        }
+    }
+
     /// Understands a URL; the password comes from the variable that the engine's own programs read.
     pub fn parse(url: &str, env: &BTreeMap<String, String>) -> Result<Self> {
         let password = |name: &str| {

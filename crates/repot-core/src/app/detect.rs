@@ -97,6 +97,11 @@ impl Deployment {
     pub fn source_major(&self) -> Option<u32> {
         self.database.state.major
     }
+    /// Whether its databases are SQLite files: then no service is a database server.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.other, Some(Other::Sqlite(_)))
+    }
     /// A host for a run with id `run`.
     #[must_use]
     pub fn host(&self, run: &str) -> ComposeHost {

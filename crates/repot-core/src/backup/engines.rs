@@ -131,9 +131,17 @@ fn mysql_server(clients: Clients, database: Option<&str>) -> Result<Databases> {
     })
 }
 
-/// A fingerprint without databases yet.
-pub(super) fn cluster(of: &Databases) -> ClusterFingerprint {
-    ClusterFingerprint {
+/// The fingerprint of what was dumped, and the counters that went on meanwhile.
+pub(super) fn gathered(
+    of: &Databases,
+    dumped: Vec<(String, Dumped)>,
+) -> (ClusterFingerprint, Vec<MovedSequence>) {
+    let (mut databases, mut moved) = (BTreeMap::new(), Vec::new());
+    for (name, d) in dumped {
+        databases.insert(name, d.fingerprint);
+        moved.extend(d.moved);
+    }
+    let found = ClusterFingerprint {
         format: crate::verify::fingerprint::FORMAT,
         server_version_num: of.version,
         taken_at: now(),
@@ -141,9 +149,10 @@ pub(super) fn cluster(of: &Databases) -> ClusterFingerprint {
         roles: Vec::new(),
         memberships: Vec::new(),
         tablespaces: Vec::new(),
-        databases: BTreeMap::new(),
+        databases,
         notes: Vec::new(),
-    }
+    };
+    (found, moved)
 }
 
 impl Databases {

@@ -5,9 +5,12 @@
 //! one's name before it was compared with the fingerprint.
 
 mod configuration;
+mod databases;
+pub mod drill;
 mod engines;
 mod make;
 pub(crate) mod media;
+pub mod prune;
 pub mod restore;
 pub mod restore_engines;
 mod restore_mysql;

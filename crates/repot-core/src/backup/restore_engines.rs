@@ -13,11 +13,13 @@ use repot_store::storage::Storage;
 use repot_store::{Engine, FileEntry, FileKind, Manifest, stored};
 use serde::Serialize;
 
-use super::restore::{Metered, Request, Restore, needs};
+use super::restore::load::Metered;
+use super::restore::{self, Request, Restore, needs};
+use super::sets::contents;
+use super::source::Source;
 use super::{codec_error, engines, restore_mysql};
 use crate::app::detect::Deployment;
 use crate::app::others::Other;
-use crate::engine::mysql::clients::Clients;
 use crate::engine::sqlite::{Swap, aside_path};
 use crate::error::{Error, Result};
 use crate::host::compose::project::MountKind;
@@ -28,17 +30,6 @@ use crate::upgrade::failpoint::reach;
 use crate::upgrade::plan::new_run_id;
 use crate::upgrade::steps::backup::fingerprint_of;
 use crate::verify::DatabaseFingerprint;
-
-/// Where databases are restored to.
-#[derive(Debug)]
-pub enum Target<'a> {
-    /// A Compose project, in place.
-    Compose(&'a Deployment),
-    /// This file.
-    Sqlite(PathBuf),
-    /// This database of a server.
-    Mysql(Box<Clients>, String),
-}
 
 /// One database of a plan.
 #[derive(Debug, Clone, Serialize)]
@@ -64,8 +55,8 @@ pub struct Plan {
     pub engine: Engine,
     /// Its databases.
     pub databases: Vec<Database>,
-    /// Where the configuration is unpacked.
-    pub configuration: Option<PathBuf>,
+    /// Media and configuration, restored after the databases.
+    pub rest: Option<restore::Plan>,
     /// Services that are stopped while the databases take their places.
     pub services: Vec<String>,
     #[serde(skip)]
@@ -76,7 +67,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct EngineRestore<'a> {
     /// Where to.
-    pub target: Target<'a>,
+    pub to: &'a Source<'a>,
     /// Where from.
     pub storage: &'a Storage,
     /// The set's name.
@@ -90,31 +81,34 @@ pub struct EngineRestore<'a> {
 }
 
 impl EngineRestore<'_> {
-    /// Refuses what is not there yet: media.
-    pub fn require_possible(&self) -> Result<()> {
-        self.compose().map_or(Ok(()), |r| r.require_possible())
-    }
-
     /// What would be done. Changes nothing.
     pub fn plan(&self) -> Result<Plan> {
         let engine = self.manifest.engine();
+        if !self.request.part.is_whole() {
+            return Err(Error::usage(
+                "nothing-wanted",
+                "single schemas and tables are restored from PostgreSQL's sets only",
+            )
+            .help("restore the database to another place with --to, and take the table from there"));
+        }
         let mut plan = Plan {
             set: self.set.to_owned(),
             engine,
             databases: Vec::new(),
-            configuration: None,
+            rest: None,
             services: Vec::new(),
             run: new_run_id(),
         };
         if self.request.contents.contains(&Content::Db) {
             self.plan_databases(&mut plan)?;
         }
-        if self.request.contents.contains(&Content::Config)
-            && self.compose().is_some_and(|r| r.configuration().next().is_some())
-        {
-            plan.configuration = Some(self.request.restored_dir.join(self.set));
+        let there = contents(self.manifest);
+        let wanted: BTreeSet<Content> = self.request.contents.intersection(&there).copied().collect();
+        if self.to.deployment().is_some() && wanted.iter().any(|c| *c != Content::Db) {
+            let request = self.rest();
+            plan.rest = Some(self.restore(&request).plan()?);
         }
-        if plan.databases.is_empty() && plan.configuration.is_none() {
+        if plan.databases.is_empty() && plan.rest.is_none() {
             return Err(Error::usage(
                 "nothing-wanted",
                 format!("the set {} holds nothing of that kind", self.set),
@@ -126,17 +120,22 @@ impl EngineRestore<'_> {
         Ok(plan)
     }
 
-    /// The rest of a set, where it goes back to a Compose project.
-    fn compose(&self) -> Option<Restore<'_>> {
-        let Target::Compose(deployment) = self.target else { return None };
-        Some(Restore {
-            deployment,
+    /// What is asked for but for databases.
+    fn rest(&self) -> Request {
+        let mut request = self.request.clone();
+        request.contents.remove(&Content::Db);
+        request
+    }
+
+    fn restore<'r>(&'r self, request: &'r Request) -> Restore<'r> {
+        Restore {
+            to: self.to,
             storage: self.storage,
             set: self.set,
             manifest: self.manifest,
             keys: self.keys,
-            request: self.request,
-        })
+            request,
+        }
     }
 
     fn plan_databases(&self, plan: &mut Plan) -> Result<()> {
@@ -161,7 +160,7 @@ impl EngineRestore<'_> {
                 format!("the set {} has no database {d}", self.set),
             ));
         }
-        let one_only = !matches!(self.target, Target::Compose(_));
+        let one_only = self.to.deployment().is_none();
         if one_only && plan.databases.len() > 1 {
             let names: Vec<&str> = plan.databases.iter().map(|d| d.name.as_str()).collect();
             return Err(Error::usage(
@@ -170,14 +169,14 @@ impl EngineRestore<'_> {
             )
             .help(format!("say which one goes there, with --database: {}", names.join(", "))));
         }
-        match (plan.engine, &self.target) {
-            (Engine::Sqlite, Target::Sqlite(path)) => {
+        match (plan.engine, self.to) {
+            (Engine::Sqlite, Source::Sqlite(path)) => {
                 for d in &mut plan.databases {
                     place(d, path, &plan.run);
                 }
                 Ok(())
             }
-            (Engine::Sqlite, Target::Compose(Deployment { other: Some(Other::Sqlite(files)), .. })) => {
+            (Engine::Sqlite, Source::Compose(Deployment { other: Some(Other::Sqlite(files)), .. })) => {
                 for d in &mut plan.databases {
                     let Some(file) = files.iter().find(|f| f.name == d.name) else {
                         let what = format!("the application has no SQLite file called {}", d.name);
@@ -188,13 +187,13 @@ impl EngineRestore<'_> {
                 }
                 Ok(())
             }
-            (Engine::Mariadb | Engine::Mysql, Target::Mysql(clients, database)) => {
+            (Engine::Mariadb | Engine::Mysql, Source::Mysql(clients, database)) => {
                 plan.databases.iter_mut().for_each(|d| d.to.clone_from(database));
                 restore_mysql::plan(clients, plan)
             }
             (
                 Engine::Mariadb | Engine::Mysql,
-                Target::Compose(d @ Deployment { other: Some(Other::Mysql), .. }),
+                Source::Compose(d @ Deployment { other: Some(Other::Mysql), .. }),
             ) => restore_mysql::plan(&engines::mysql_clients(d, &plan.run)?, plan),
             (engine, _) => {
                 let what = format!(
@@ -210,7 +209,7 @@ impl EngineRestore<'_> {
 
     /// The services that are stopped: whoever mounts the file, or all but the database's.
     fn application(&self) -> Vec<ServiceState> {
-        let Target::Compose(d) = &self.target else { return Vec::new() };
+        let Some(d) = self.to.deployment() else { return Vec::new() };
         let users: BTreeSet<&str> = match &d.other {
             Some(Other::Sqlite(files)) => {
                 let stores: Vec<&Store> = files.iter().map(|f| &f.at.store).collect();
@@ -251,20 +250,28 @@ impl EngineRestore<'_> {
 
     /// Does what the plan says.
     pub fn carry_out(&self, plan: &Plan, observer: &dyn Observer) -> Result<()> {
-        if let (Some(dir), Some(rest)) = (&plan.configuration, self.compose()) {
-            tell(observer, "unpacking the configuration".to_owned());
-            rest.unpack_configuration(dir)?;
+        if !plan.databases.is_empty() {
+            self.databases(plan, observer)?;
         }
-        if plan.databases.is_empty() {
-            return Ok(());
-        }
+        let Some(rest) = &plan.rest else { return Ok(()) };
+        let request = self.rest();
+        self.restore(&request).carry_out(rest, observer).map_err(|e| {
+            let stands = "the databases are restored, media or configuration are not";
+            let why = e.why.clone().map_or_else(|| stands.to_owned(), |w| format!("{stands}: {w}"));
+            if plan.databases.is_empty() { e } else { Error { why: Some(why), ..e } }
+        })
+    }
+
+    fn databases(&self, plan: &Plan, observer: &dyn Observer) -> Result<()> {
         match plan.engine {
             Engine::Sqlite => self.sqlite(plan, observer),
             _ => {
-                let clients = match &self.target {
-                    Target::Mysql(clients, _) => (**clients).clone(),
-                    Target::Compose(d) => engines::mysql_clients(d, &plan.run)?,
-                    Target::Sqlite(_) => return Err(Error::failed("bug", "the plan is for another engine")),
+                let clients = match self.to {
+                    Source::Mysql(clients, _) => (**clients).clone(),
+                    Source::Compose(d) => engines::mysql_clients(d, &plan.run)?,
+                    Source::Sqlite(_) | Source::Url(_) => {
+                        return Err(Error::failed("bug", "the plan is for another engine"));
+                    }
                 };
                 restore_mysql::carry_out(self, plan, &clients, observer)
             }
@@ -298,7 +305,7 @@ impl EngineRestore<'_> {
 
     /// Stops the application, does it, starts the application again, whatever came of it.
     pub(super) fn while_stopped(&self, observer: &dyn Observer, act: &dyn Fn() -> Result<()>) -> Result<()> {
-        let Target::Compose(d) = &self.target else { return act() };
+        let Some(d) = self.to.deployment() else { return act() };
         let host = d.host("restore");
         let services = self.application();
         let names: Vec<String> = services.iter().map(|s| s.service.clone()).collect();

@@ -7,7 +7,8 @@
 
 use repot_store::Engine;
 
-use super::restore::{FRESH, settle};
+use super::restore::FRESH;
+use super::restore::load::settle;
 use super::restore_engines::{Database, EngineRestore, Plan, tell, untouched};
 use crate::engine::mysql::clients::Clients;
 use crate::engine::mysql::dump::{load, plain_dump};

@@ -65,8 +65,8 @@ impl BesideHelper {
     /// A program of the service's image, in the network of the service.
     #[must_use]
     pub fn program(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Cmd {
-        let c =
-            env.iter().fold(Cmd::new("docker").args(["exec", "-i"]), |c, (k, v)| c.args(["-e", k]).env(k, v));
+        let exec = Cmd::new("docker").args(["exec", "-i"]);
+        let c = env.iter().fold(exec, |c, (k, v)| c.args(["-e", k]).env(k, v));
         c.arg(&self.0.name).arg(name).args(args)
     }
 }
@@ -74,8 +74,18 @@ impl BesideHelper {
 impl ComposeHost {
     /// Starts such a helper. To be called from a thread that lives as long as the process.
     pub fn beside_helper(&self) -> Result<BesideHelper> {
-        helper(self).map(BesideHelper)
+        leased(self.service_helper(LIFE_S)?).map(BesideHelper)
     }
+}
+
+/// The end of a helper whose lease failed: a week, in seconds.
+const LIFE_S: &str = "604800";
+
+fn leased(name: String) -> Result<Arc<Helper>> {
+    let mut helper = Helper { name, lease: None };
+    let script = "cat > /dev/null; kill -TERM 1";
+    helper.lease = Some(Cmd::new("docker").args(["exec", "-i", &helper.name, "sh", "-c", script]).hold()?);
+    Ok(Arc::new(helper))
 }
 
 struct BesideConnector {
@@ -103,24 +113,27 @@ pub(super) fn beside_service(
     password: Option<&str>,
     home: &str,
 ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
-    let helper = helper(host)?;
+    let name = host.service_helper(LIFE_S)?;
+    beside(name, format!("the service {}", host.service_name()), user, password, home)
+}
+
+/// Sessions and client programs through the helper container `name`, which ends with them.
+pub(super) fn beside(
+    name: String,
+    label: String,
+    user: &str,
+    password: Option<&str>,
+    home: &str,
+) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
+    let helper = leased(name)?;
     let inner = StreamConnector {
         carrier: ComposeHost::carrier(&helper.name, "127.0.0.1"),
         user: user.to_owned(),
         password: password.map(SecretString::from),
         home: home.to_owned(),
-        label: format!("the service {}", host.service_name()),
+        label,
     };
     let clients =
         Beside { helper: helper.clone(), user: user.to_owned(), password: password.map(str::to_owned) };
     Ok((Box::new(BesideConnector { inner, _helper: helper }), Box::new(clients)))
-}
-
-fn helper(host: &ComposeHost) -> Result<Arc<Helper>> {
-    // A week is the end of a helper whose lease failed.
-    let name = host.service_helper("604800")?;
-    let mut helper = Helper { name, lease: None };
-    let script = "cat > /dev/null; kill -TERM 1";
-    helper.lease = Some(Cmd::new("docker").args(["exec", "-i", &helper.name, "sh", "-c", script]).hold()?);
-    Ok(Arc::new(helper))
 }
