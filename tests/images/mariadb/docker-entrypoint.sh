@@ -14,6 +14,8 @@ if [[ $1 == mariadbd ]]; then
 			echo "SET SESSION sql_log_bin = 0;"
 			echo "CREATE USER 'root'@'%' IDENTIFIED BY '$MARIADB_ROOT_PASSWORD';"
 			echo "GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;"
+			# Those for single addresses have no password.
+			echo "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1';"
 			echo "ALTER USER 'root'@'localhost' IDENTIFIED BY '$MARIADB_ROOT_PASSWORD';"
 			if [[ -n ${MARIADB_DATABASE-} ]]; then echo "CREATE DATABASE \`$MARIADB_DATABASE\`;"; fi
 			if [[ -n ${MARIADB_USER-} ]]; then

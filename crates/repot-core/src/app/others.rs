@@ -110,7 +110,12 @@ pub fn detect_any(place: &Place, profiles: &[Profile]) -> Result<Deployment> {
         };
     }
     let (files, alone) = sqlite_files(&project, &profile)?;
-    let mysql: Vec<&Service> = project.services.values().filter(|s| has_mysql_image(s)).collect();
+    // A client may run from the same image: of services with it, those that look like a server are meant.
+    let mut mysql: Vec<&Service> =
+        project.services.values().filter(|s| has_mysql_image(s) && looks_like_mysql(s)).collect();
+    if mysql.is_empty() {
+        mysql = project.services.values().filter(|s| has_mysql_image(s)).collect();
+    }
     if let Some((first, _)) = files.first() {
         let server = postgres.as_ref().ok().or(mysql.first().copied());
         if let Some(server) = server.filter(|_| !alone) {
@@ -167,6 +172,22 @@ fn has_mysql_image(s: &Service) -> bool {
     let (_, last) = last_component(&s.image);
     let server = ["mariadb", "mysql", "percona"].iter().any(|n| last.starts_with(n));
     server && !["exporter", "backup", "router", "proxy", "operator"].iter().any(|w| last.contains(w))
+}
+
+/// Whether a service keeps data where these servers do, or is set up as the images' entrypoints want it.
+fn looks_like_mysql(s: &Service) -> bool {
+    let set = [
+        "ROOT_PASSWORD",
+        "ROOT_PASSWORD_FILE",
+        "RANDOM_ROOT_PASSWORD",
+        "ALLOW_EMPTY_ROOT_PASSWORD",
+        "DATABASE",
+    ];
+    s.mounts.iter().any(|m| m.target.starts_with("/var/lib/mysql"))
+        || set.iter().any(|v| {
+            s.environment.contains_key(&format!("MARIADB_{v}"))
+                || s.environment.contains_key(&format!("MYSQL_{v}"))
+        })
 }
 
 /// The profile's SQLite files with the service of each, and whether a setting says that they alone are in use.

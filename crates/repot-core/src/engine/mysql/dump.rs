@@ -55,7 +55,7 @@ fn lock(clients: &Clients) -> Result<Option<Session>> {
         ))?;
         match session.execute("FLUSH TABLES WITH READ LOCK") {
             Ok(()) => return Ok(Some(session)),
-            Err(e) if e.code == "privilege" => return Ok(None),
+            Err(e) if e.code == "not-allowed" => return Ok(None),
             Err(e) if e.code == "lock-timeout" => last = Some(e),
             Err(e) => return Err(e),
         }

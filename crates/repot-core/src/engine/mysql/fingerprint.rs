@@ -231,7 +231,7 @@ fn programs(session: &mut Session, db: &str, fp: &mut DatabaseFingerprint) -> Re
             let what =
                 format!("the definition of the {} {name} is hidden from this user", kind.to_lowercase());
             return Err(
-                Error::refused("privilege", what).help("back up as a user who may see it, such as root")
+                Error::refused("not-allowed", what).help("back up as a user who may see it, such as root")
             );
         }
         let definition = format!("sql_mode: {mode}\n{}", text.trim_end());

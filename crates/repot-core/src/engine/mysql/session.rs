@@ -78,11 +78,11 @@ impl Session {
                 )
             }
             "2002" | "2003" | "2005" | "2013" | "2006" => {
-                at("database-unreachable", format!("{} does not answer", self.server)).retryable()
+                at("connection-lost", format!("{} does not answer", self.server)).retryable()
             }
             "1049" => at("database-missing", format!("{} has no such database", self.server)),
             "1227" | "1142" | "1143" | "1370" => {
-                at("privilege", format!("{} refuses `{begin}`", self.server))
+                at("not-allowed", format!("{} refuses `{begin}`", self.server))
             }
             "1205" => at("lock-timeout", format!("{}: `{begin}` waited too long", self.server)).retryable(),
             _ if words.contains("not found") => {
@@ -91,7 +91,7 @@ impl Session {
             }
             _ => match sent {
                 Some(e) if words.is_empty() => e,
-                _ => at("query-failed", format!("{}: `{begin}` failed", self.server)),
+                _ => at("sql", format!("{}: `{begin}` failed", self.server)),
             },
         }
     }
