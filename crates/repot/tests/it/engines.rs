@@ -247,6 +247,16 @@ fn mariadb_content(s: &Stack, database: &str) -> String {
     )
 }
 
+/// Compares two dumps, and shows the lines that differ rather than all.
+#[track_caller]
+fn same(now: &str, then: &str, when: &str) {
+    let only = |a: &str, b: &str| -> Vec<String> {
+        let there: std::collections::BTreeSet<&str> = b.lines().collect();
+        a.lines().filter(|l| !there.contains(l)).map(|l| l.chars().take(200).collect()).take(10).collect()
+    };
+    assert!(now == then, "{when}: now {:#?}, then {:#?}", only(now, then), only(then, now));
+}
+
 #[test]
 fn a_mariadb_application_is_backed_up_while_it_writes_and_comes_back() {
     let s = stack("mariadb");
@@ -284,12 +294,13 @@ fn a_mariadb_application_is_backed_up_while_it_writes_and_comes_back() {
         "DROP TABLE part; DROP VIEW dear; UPDATE item SET name = NULL WHERE name = ''; DROP TRIGGER checked",
     );
     let lost = mariadb_content(&s, "app");
-    assert_ne!(lost, before);
+    assert!(lost != before);
     for place in ["after-database", "before-names", "set-aside"] {
         let _ =
             s.repot_failing(&["restore", "--yes"], &format!("restore::{place}=return(kill)")).was_killed();
-        assert_eq!(mariadb_content(&s, "app"), lost, "{place}: the live one is untouched");
-        let _ = s.compose(&["up", "-d", "--force-recreate"]).ok();
+        same(&mariadb_content(&s, "app"), &lost, place);
+        // The server stays as it is: a restart would forget counters that InnoDB gave out in advance.
+        let _ = s.compose(&["up", "-d", "--force-recreate", "--no-deps", "app"]).ok();
         well(&s);
     }
     // A failure after the live one was emptied brings it back.
@@ -297,10 +308,10 @@ fn a_mariadb_application_is_backed_up_while_it_writes_and_comes_back() {
         .repot_failing(&["restore", "--yes"], "restore::in-place=return(error)")
         .exits(1)
         .says(&["what was live is in its place again"]);
-    assert_eq!(mariadb_content(&s, "app"), lost);
+    same(&mariadb_content(&s, "app"), &lost, "restored");
     well(&s);
     let _ = s.repot(&["restore", "--yes"]).ok().prints(&["what was live is kept as"]);
-    assert_eq!(mariadb_content(&s, "app"), before);
+    same(&mariadb_content(&s, "app"), &before, "restored");
     well(&s);
     let n = rows(&s);
     wait_for("the application writes", || (rows(&s) > n).then_some(()));
@@ -314,7 +325,7 @@ fn a_mariadb_application_is_backed_up_while_it_writes_and_comes_back() {
     );
     assert_eq!((aside.len(), events.as_str()), (2, "DISABLED"), "{databases}");
     let kept = mariadb_content(&s, aside.last().unwrap());
-    assert_eq!(kept.replace(" PRESERVE DISABLE", " PRESERVE ENABLE"), lost);
+    same(&kept.replace(" PRESERVE DISABLE", " PRESERVE ENABLE"), &lost, "what was live");
 }
 
 #[test]
@@ -332,7 +343,7 @@ fn a_mariadb_by_its_url_and_by_a_user_without_rights() {
     let _ = root(&["backup", &of("root", "app")]).ok();
     let _ =
         root(&["restore", "--to", &of("root", "copy"), "--yes"]).ok().prints(&["copy, which was not there"]);
-    assert_eq!(mariadb_content(&s, "copy"), before);
+    same(&mariadb_content(&s, "copy"), &before, "restored");
     // Without RELOAD, what was written meanwhile is told, not hidden.
     let clerk = |args: &[&str]| s.repot_env(args, &[("MYSQL_PWD", "clerk-pass")]);
     // Bodies of another user's routines are hidden from it, which is told too.
