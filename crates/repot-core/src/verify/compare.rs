@@ -172,7 +172,7 @@ impl Comparer {
         self.property("database", "connection limit", old.connection_limit, new.connection_limit);
         self.property("database", "template", old.is_template, new.is_template);
         self.lines("database", "setting", &old.settings, &new.settings);
-        self.lines("database", "not-allowed", &old.acl, &new.acl);
+        self.lines("database", "privilege", &old.acl, &new.acl);
         self.extensions(old, new);
         let gone = self.objects(&old.schema, &new.schema);
         self.tables(&old.tables, &new.tables, &gone);

@@ -28,7 +28,7 @@ pub(super) fn no_way_in(deployment: &Deployment, e: &Error) -> Finding {
         );
     }
     Finding::blocker(
-        "connection-lost",
+        "database-unreachable",
         format!("The service {} runs, but its server does not answer", db.service),
         why,
         format!(
