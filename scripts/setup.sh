@@ -38,6 +38,7 @@ packages() {
 		python3-venv              # the real django-dbbackup
 		iptables                  # dockerd's networks
 		gnupg age zstd            # backups are tried beside them
+		mariadb-client            # backups of MariaDB by URL
 		openssh-client            # ssh-keygen: age encrypts to SSH keys too
 	)
 	command -v dockerd >/dev/null || wanted+=(docker.io)

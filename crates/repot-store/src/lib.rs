@@ -6,11 +6,12 @@ pub mod archive;
 pub mod codec;
 pub mod dbbackup;
 pub mod destinations;
+mod dump_form;
 mod manifest;
 pub mod retention;
 mod set;
 pub mod storage;
 pub mod stored;
 
-pub use manifest::{FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, MovedSequence, Plain};
+pub use manifest::{Engine, FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, MovedSequence, Plain};
 pub use set::{Damage, FileWriter, MANIFEST_NAME, SetWriter, StoreError, open, verify};

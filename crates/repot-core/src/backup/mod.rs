@@ -7,10 +7,13 @@
 mod configuration;
 mod databases;
 pub mod drill;
+mod engines;
 mod make;
-mod media;
+pub(crate) mod media;
 pub mod prune;
 pub mod restore;
+pub mod restore_engines;
+mod restore_mysql;
 pub mod sets;
 pub mod source;
 

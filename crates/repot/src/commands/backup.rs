@@ -4,18 +4,17 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use repot_core::backup::source::{Source, UrlSource};
+use repot_core::backup::source::Source;
 use repot_core::backup::{Made, Request, make};
-use repot_core::engine::postgres::session::UrlConnector;
 use repot_core::progress::{Event, Observer, human_bytes, human_seconds};
 use repot_core::{Error, Result};
 use repot_store::codec::{Compression, Encryption};
 use repot_store::retention::Content;
-use secrecy::SecretString;
 
 use super::{open, prune};
 use crate::cli::{BackupArgs, CompressArg, ContentArg, PruneArgs};
 use crate::config::{Setting, setting};
+use crate::place::DatabaseUrl;
 use crate::storage::{destinations, encryption};
 use crate::terminal::{Progress, out, out_json};
 
@@ -75,15 +74,11 @@ pub fn run(args: &BackupArgs) -> Result<()> {
     let started = Instant::now();
     progress.event(Event::StepStarted { number: 1, total: 1, title: "Back up".to_owned(), undo: false });
     let made = match &args.url {
-        Some(url) => {
-            let password = setting.env.get("PGPASSWORD").map(|p| SecretString::from(p.clone()));
-            let connector = UrlConnector::parse(url, password.as_ref())?;
-            make(&Source::Url(Box::new(UrlSource::new(connector))), &to, &request, &progress)
-        }
+        Some(url) => make(&DatabaseUrl::parse(url, &setting.env)?.source(), &to, &request, &progress),
         None => {
             // One at a time: an upgrade would stop the server in the middle.
             let _lock = open(&setting)?;
-            let deployment = setting.detect(args.service.as_deref())?;
+            let deployment = setting.detect_any(args.service.as_deref())?;
             make(&Source::Compose(&deployment), &to, &request, &progress)
         }
     };

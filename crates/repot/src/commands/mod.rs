@@ -9,6 +9,7 @@ pub mod demo;
 pub mod history;
 pub mod prune;
 pub mod restore;
+pub mod restore_engines;
 pub mod resume;
 pub mod rollback;
 pub mod status;

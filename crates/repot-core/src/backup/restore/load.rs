@@ -153,7 +153,11 @@ impl Loader<'_> {
 
 /// A sequence that went on while the set was made is right where it is between its two values: not before what it had
 /// right after the snapshot, or rows of the snapshot could have numbers that it gives again.
-fn settle(m: &MovedSequence, want: &mut [SequenceFingerprint], found: &[SequenceFingerprint]) {
+pub(in crate::backup) fn settle(
+    m: &MovedSequence,
+    want: &mut [SequenceFingerprint],
+    found: &[SequenceFingerprint],
+) {
     let is = |s: &&SequenceFingerprint| s.schema == m.schema && s.name == m.name;
     let Some(found) = found.iter().find(is) else { return };
     let between = m.from.min(m.to)..=m.from.max(m.to);
@@ -163,12 +167,12 @@ fn settle(m: &MovedSequence, want: &mut [SequenceFingerprint], found: &[Sequence
     }
 }
 
-struct Metered<'a, R> {
-    from: R,
-    done_bytes: u64,
-    total_bytes: u64,
-    name: &'a str,
-    observer: &'a dyn Observer,
+pub(in crate::backup) struct Metered<'a, R> {
+    pub(in crate::backup) from: R,
+    pub(in crate::backup) done_bytes: u64,
+    pub(in crate::backup) total_bytes: u64,
+    pub(in crate::backup) name: &'a str,
+    pub(in crate::backup) observer: &'a dyn Observer,
 }
 
 impl<R: Read> Read for Metered<'_, R> {
