@@ -235,7 +235,7 @@ pub fn list(storage: &Storage) -> Result<Vec<Stored>, StorageError> {
     Ok(found)
 }
 
-fn read_small(storage: &Storage, name: &str) -> Result<Vec<u8>, StorageError> {
+pub(crate) fn read_small(storage: &Storage, name: &str) -> Result<Vec<u8>, StorageError> {
     let mut text = Vec::new();
     let reader = storage.reader(name)?;
     match reader.take(MANIFEST_MAX_BYTES).read_to_end(&mut text) {

@@ -104,6 +104,29 @@ impl Plan {
     fn to_load(&self) -> impl Iterator<Item = &Database> {
         self.databases.iter().filter(|d| matches!(d.action, Action::Replaces | Action::Made))
     }
+    fn swaps(&self) -> Vec<Swap> {
+        let of = |d: &Database| Swap { name: d.name.clone(), fresh: d.fresh.clone(), aside: d.aside.clone() };
+        self.to_load().map(of).collect()
+    }
+}
+
+/// A fresh database that is to take a name, and the name under which the live one is kept.
+pub(super) struct Swap {
+    pub(super) name: String,
+    pub(super) fresh: String,
+    pub(super) aside: Option<String>,
+}
+
+impl Swap {
+    /// `live`: whether there is a database of that name.
+    pub(super) fn new(name: &str, run: &str, live: bool) -> Self {
+        let aside = aside_name(name, run);
+        Swap {
+            name: name.to_owned(),
+            fresh: aside.replace("_repot_", FRESH),
+            aside: live.then_some(aside),
+        }
+    }
 }
 
 /// What a restore needs to know.
@@ -232,14 +255,9 @@ impl Restore<'_> {
             (plan.roles, plan.role_sql) = missing_roles(&text, &roles);
         }
         if plan.to_load().next().is_some() {
-            plan.services = self.application().map(|s| s.service.clone()).collect();
+            plan.services = application(self.deployment).map(|s| s.service.clone()).collect();
         }
         Ok(())
-    }
-
-    fn application(&self) -> impl Iterator<Item = &ServiceState> {
-        let d = self.deployment;
-        d.services.iter().filter(|s| (s.running || s.restarting) && s.service != d.database.service)
     }
 
     fn read(&self, entry: &FileEntry) -> Result<impl Read + Send + use<>> {
@@ -287,20 +305,20 @@ impl Restore<'_> {
         });
         if let Err(e) = loaded {
             // What was live has not been touched.
-            let _ = drop_fresh(plan, &server);
+            let _ = drop_fresh(&plan.swaps(), &server);
             return Err(match e.code {
                 "interrupted" => e.help("nothing was changed; start it again at any time"),
                 _ => e,
             });
         }
-        self.change_names(plan, &server, observer)
+        change_names(self.deployment, &plan.run, &plan.swaps(), &server, observer)
     }
 
     fn load_all(&self, plan: &Plan, server: &Server, observer: &dyn Observer) -> Result<()> {
         for d in plan.to_load() {
             interrupt::check()?;
             let name = &d.name;
-            self.create(d, server)?;
+            create(server, (&d.name, &d.fresh), &|| Ok(Box::new(self.read(&d.entry)?)))?;
             let args = [
                 "--single-transaction",
                 "--exit-on-error",
@@ -334,69 +352,6 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// Makes the fresh database as `pg_dump --create` has recorded it, under its own name: encoding, locale, owner,
-    /// settings, rights.
-    fn create(&self, d: &Database, server: &Server) -> Result<()> {
-        let head = |cmd: &Cmd| -> Result<String> {
-            let mut input = self.read(&d.entry)?;
-            let mut out = Vec::new();
-            let (status, stderr) = cmd.pump(Some(&mut input), &mut |chunk| {
-                out.extend_from_slice(chunk);
-                Ok(())
-            })?;
-            if status.success() {
-                Ok(String::from_utf8_lossy(&out).into_owned())
-            } else {
-                Err(load_error(&d.name, &stderr))
-            }
-        };
-        let listing = head(&server.clients.program("pg_restore", &["--list", "--create"], &[]))?;
-        let wanted: Vec<&str> = listing.lines().filter(|l| is_database_entry(l)).collect();
-        if wanted.is_empty() {
-            let what = format!("the dump {} does not describe its database", d.entry.name);
-            return Err(Error::failed("backup-set", what));
-        }
-        let script = r#"f=$(mktemp) && printf '%s\n' "$TOC" > "$f" && pg_restore --create --use-list="$f" --file=- && rm -f "$f""#;
-        let sql = head(&server.clients.program("sh", &["-c", script], &[("TOC", &wanted.join("\n"))]))?;
-        let sql: String = sql
-            .lines()
-            .filter(|l| !l.starts_with("\\connect ") && !l.starts_with("DROP DATABASE "))
-            .map(|l| under_another_name(l, &d.name, &d.fresh) + "\n")
-            .collect();
-        let args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "--no-password", "-f", "-"];
-        let psql = server.clients.program("psql", &args, &[("PGDATABASE", "template1")]);
-        let out = psql.stdin(sql).output()?;
-        if out.ok() { Ok(()) } else { Err(load_error(&d.name, &out.stderr)) }
-    }
-
-    /// Stops the application, changes all names in one transaction, starts it again.
-    fn change_names(&self, plan: &Plan, server: &Server, observer: &dyn Observer) -> Result<()> {
-        let host = self.deployment.host(&plan.run);
-        let services: Vec<ServiceState> = self.application().cloned().collect();
-        let names: Vec<String> = services.iter().map(|s| s.service.clone()).collect();
-        let changed = host
-            .stop_services(&services, 0, observer)
-            .and_then(|()| reach("restore", "in-names"))
-            .and_then(|()| rename(plan, server));
-        if changed.is_err() {
-            let _ = drop_fresh(plan, server);
-        }
-        // Whatever came of it: the application runs again, on what has the name now.
-        let started = host
-            .start_services(&names, false, observer)
-            .and_then(|()| host.restore_restart_policies(&services));
-        changed?;
-        started.map_err(|e| {
-            let stands = "the databases are restored, the application is not running";
-            let why = e.why.clone().unwrap_or_else(|| e.what.clone());
-            Error { why: Some(format!("{stands}: {why}")), ..e }
-        })?;
-        let timeout_s = self.deployment.profile.health.timeout_s.unwrap_or(120);
-        host.wait_healthy(&names, timeout_s, observer).map_err(|e| {
-            e.help("the databases are restored and compared; look at the service's log. What was live is kept under its other name")
-        })
-    }
-
     fn unpack_configuration(&self, dir: &std::path::Path) -> Result<()> {
         make_private_dir(&self.request.restored_dir)?;
         make_private_dir(dir)?;
@@ -413,6 +368,83 @@ impl Restore<'_> {
     }
 }
 
+/// Services that are stopped while names change.
+pub(super) fn application(d: &Deployment) -> impl Iterator<Item = &ServiceState> {
+    d.services.iter().filter(|s| (s.running || s.restarting) && s.service != d.database.service)
+}
+
+/// Opens an archive anew.
+pub(super) type Open<'a> = dyn Fn() -> Result<Box<dyn Read + Send>> + 'a;
+
+/// Makes a fresh database (the second name) as `pg_dump --create` has recorded the first in an archive, under its own
+/// name: encoding, locale, owner, settings, rights.
+pub(super) fn create(server: &Server, (name, fresh): (&str, &str), open: &Open<'_>) -> Result<()> {
+    let head = |cmd: &Cmd| -> Result<String> {
+        let mut input = open()?;
+        let mut out = Vec::new();
+        let (status, stderr) = cmd.pump(Some(&mut *input), &mut |chunk| {
+            out.extend_from_slice(chunk);
+            Ok(())
+        })?;
+        if status.success() {
+            Ok(String::from_utf8_lossy(&out).into_owned())
+        } else {
+            Err(load_error(name, &stderr))
+        }
+    };
+    let listing = head(&server.clients.program("pg_restore", &["--list", "--create"], &[]))?;
+    let wanted: Vec<&str> = listing.lines().filter(|l| is_database_entry(l)).collect();
+    if wanted.is_empty() {
+        let what = format!("the dump of {name} does not describe its database");
+        return Err(Error::failed("backup-set", what));
+    }
+    let script = r#"f=$(mktemp) && printf '%s\n' "$TOC" > "$f" && pg_restore --create --use-list="$f" --file=- && rm -f "$f""#;
+    let sql = head(&server.clients.program("sh", &["-c", script], &[("TOC", &wanted.join("\n"))]))?;
+    let sql: String = sql
+        .lines()
+        .filter(|l| !l.starts_with("\\connect ") && !l.starts_with("DROP DATABASE "))
+        .map(|l| under_another_name(l, name, fresh) + "\n")
+        .collect();
+    let args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "--no-password", "-f", "-"];
+    let psql = server.clients.program("psql", &args, &[("PGDATABASE", "template1")]);
+    let out = psql.stdin(sql).output()?;
+    if out.ok() { Ok(()) } else { Err(load_error(name, &out.stderr)) }
+}
+
+/// Stops the application, changes all names in one transaction, starts it again.
+pub(super) fn change_names(
+    deployment: &Deployment,
+    run: &str,
+    swaps: &[Swap],
+    server: &Server,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let host = deployment.host(run);
+    let services: Vec<ServiceState> = application(deployment).cloned().collect();
+    let names: Vec<String> = services.iter().map(|s| s.service.clone()).collect();
+    let changed = host
+        .stop_services(&services, 0, observer)
+        .and_then(|()| reach("restore", "in-names"))
+        .and_then(|()| rename(swaps, server));
+    if changed.is_err() {
+        let _ = drop_fresh(swaps, server);
+    }
+    // Whatever came of it: the application runs again, on what has the name now.
+    let started = host
+        .start_services(&names, false, observer)
+        .and_then(|()| host.restore_restart_policies(&services));
+    changed?;
+    started.map_err(|e| {
+        let stands = "the databases are restored, the application is not running";
+        let why = e.why.clone().unwrap_or_else(|| e.what.clone());
+        Error { why: Some(format!("{stands}: {why}")), ..e }
+    })?;
+    let timeout_s = deployment.profile.health.timeout_s.unwrap_or(120);
+    host.wait_healthy(&names, timeout_s, observer).map_err(|e| {
+        e.help("the databases are restored and compared; look at the service's log. What was live is kept under its other name")
+    })
+}
+
 /// A sequence that went on while the set was made is right where it is between its two values: not before what it had
 /// right after the snapshot, or rows of the snapshot could have numbers that it gives again.
 fn settle(m: &MovedSequence, want: &mut [SequenceFingerprint], found: &[SequenceFingerprint]) {
@@ -425,12 +457,13 @@ fn settle(m: &MovedSequence, want: &mut [SequenceFingerprint], found: &[Sequence
     }
 }
 
-struct Metered<'a, R> {
-    from: R,
-    done_bytes: u64,
-    total_bytes: u64,
-    name: &'a str,
-    observer: &'a dyn Observer,
+/// Tells how much of a database's file was read.
+pub(super) struct Metered<'a, R> {
+    pub(super) from: R,
+    pub(super) done_bytes: u64,
+    pub(super) total_bytes: u64,
+    pub(super) name: &'a str,
+    pub(super) observer: &'a dyn Observer,
 }
 
 impl<R: Read> Read for Metered<'_, R> {
@@ -447,7 +480,7 @@ impl<R: Read> Read for Metered<'_, R> {
     }
 }
 
-fn load_error(name: &str, stderr: &str) -> Error {
+pub(super) fn load_error(name: &str, stderr: &str) -> Error {
     let code = if speaks_of_full_disk(stderr) { "disk-full" } else { "restore-failed" };
     Error::failed(code, format!("the server did not take the database {name} of the set"))
         .why(last_lines(stderr, 6))
@@ -455,16 +488,16 @@ fn load_error(name: &str, stderr: &str) -> Error {
 }
 
 /// Removes what was being restored.
-fn drop_fresh(plan: &Plan, server: &Server) -> Result<()> {
+pub(super) fn drop_fresh(swaps: &[Swap], server: &Server) -> Result<()> {
     let session = server.connector.connect("template1")?;
-    for d in plan.to_load() {
+    for d in swaps {
         session.execute(&format!("DROP DATABASE IF EXISTS {}", ident(&d.fresh)))?;
     }
     Ok(())
 }
 
 /// Removes what a restore that was killed left: this one holds the lock, so there is no other.
-fn drop_leftovers(server: &Server, observer: &dyn Observer) -> Result<()> {
+pub(super) fn drop_leftovers(server: &Server, observer: &dyn Observer) -> Result<()> {
     let session = server.connector.connect("template1")?;
     let left = session.query(&format!(
         "SELECT datname FROM pg_database WHERE datname ~ '^.{{0,16}}_[0-9a-f]{{16}}{FRESH}[0-9]{{8}}_[0-9]{{6}}_[0-9a-f]{{4}}$'"
@@ -477,10 +510,10 @@ fn drop_leftovers(server: &Server, observer: &dyn Observer) -> Result<()> {
 }
 
 /// Gives the fresh databases their names and the live ones others, all in one transaction.
-fn rename(plan: &Plan, server: &Server) -> Result<()> {
+fn rename(swaps: &[Swap], server: &Server) -> Result<()> {
     let session = server.connector.connect("template1")?;
     let mut sql = "BEGIN;".to_owned();
-    for d in plan.to_load() {
+    for d in swaps {
         for name in [&d.name, &d.fresh] {
             // Whoever is still connected is not one of the application's services.
             session.query(&format!(
