@@ -11,5 +11,5 @@ mod set;
 pub mod storage;
 pub mod stored;
 
-pub use manifest::{FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, MovedSequence, Plain};
+pub use manifest::{FileEntry, FileKind, MANIFEST_FORMAT, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest, MovedSequence, Plain};
 pub use set::{Damage, FileWriter, MANIFEST_NAME, SetWriter, StoreError, open, verify};

@@ -258,6 +258,7 @@ mod tests {
                 plain: None,
                 tree: None,
                 root: None,
+                at_root: false,
             }],
             moved_sequences: Vec::new(),
             next_transaction: None,

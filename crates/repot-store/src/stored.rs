@@ -21,6 +21,11 @@ use crate::storage::{Reader, Storage, StorageError, Writer};
 
 /// Name of the manifest's checksum, in the form of `sha256sum`.
 pub const MANIFEST_SUM_NAME: &str = "manifest.sha256";
+/// Names of files in the storage's root that belong to a set, with their sidecars. Written before the first of them, and
+/// removed after the last: whatever is cut off, it is known whose they are.
+pub const BESIDE_NAME: &str = "files.json";
+/// Most bytes of that list.
+const BESIDE_MAX_BYTES: u64 = 1 << 20;
 /// A manifest larger than this is none: fingerprints of ten thousand tables take a few MiB.
 const MANIFEST_MAX_BYTES: u64 = 512 << 20;
 /// What every archive of pg_dump's custom format begins with.
@@ -106,7 +111,17 @@ impl FileSink {
         compression: Compression,
         encryption: &Encryption,
     ) -> Result<Self, CodecError> {
-        let out = storage.writer(&format!("{set}/{name}")).map_err(storage_io)?;
+        FileSink::create_at(storage, &format!("{set}/{name}"), compression, encryption)
+    }
+
+    /// Starts a file by its name in the storage.
+    pub fn create_at(
+        storage: &Storage,
+        path: &str,
+        compression: Compression,
+        encryption: &Encryption,
+    ) -> Result<Self, CodecError> {
+        let out = storage.writer(path).map_err(storage_io)?;
         let encrypted = encryption.writer(Hashed { out, hashes: Hashes::new() })?;
         let layers = compression.writer(encrypted, Effort::default())?;
         Ok(FileSink { layers, plain: blake3::Hasher::new(), plain_bytes: 0 })
@@ -155,6 +170,49 @@ pub fn complete(storage: &Storage, set: &str, manifest: &Manifest) -> Result<(),
     Ok(())
 }
 
+/// Says which files of the storage's root are a set's, before they are written. A name that is taken is refused: one
+/// path for two files would lose one.
+pub fn announce(storage: &Storage, set: &str, names: &[String]) -> Result<(), StorageError> {
+    for name in names {
+        if storage.exists(name)? {
+            return Err(StorageError::Config(format!(
+                "{name} is in {} already, and one of two backups would overwrite the other; wait until the name's date is another one, or put more of the time into the date format",
+                storage.describe()
+            )));
+        }
+    }
+    let text = serde_json::to_vec_pretty(names).unwrap_or_default();
+    let mut out = storage.writer(&format!("{set}/{BESIDE_NAME}"))?;
+    out.write_all(&text).map_err(|e| StorageError::Config(format!("{BESIDE_NAME} of {set}: {e}")))?;
+    out.finish().map(drop)
+}
+
+/// Names of the root's files that are a set's; empty without a list. What could be no file of a set's is left out.
+pub fn beside(storage: &Storage, set: &str) -> Result<Vec<String>, StorageError> {
+    let mut text = Vec::new();
+    match storage.reader(&format!("{set}/{BESIDE_NAME}")) {
+        Ok(r) => r
+            .take(BESIDE_MAX_BYTES)
+            .read_to_end(&mut text)
+            .map_err(|e| StorageError::Config(format!("{BESIDE_NAME} of {set} cannot be read: {e}")))?,
+        Err(e) if e.is_not_found() => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let names: Vec<String> = serde_json::from_slice(&text).unwrap_or_default();
+    let fit = |n: &String| !n.is_empty() && !n.contains('/') && !n.starts_with('.');
+    Ok(names.into_iter().filter(fit).collect())
+}
+
+/// Removes a set with all of its files: the manifest first, so that what is left after a failure is an incomplete set;
+/// those in the storage's root next, while it is known whose they are.
+pub fn remove(storage: &Storage, set: &str) -> Result<(), StorageError> {
+    storage.delete(&format!("{set}/{MANIFEST_NAME}"))?;
+    for name in beside(storage, set)? {
+        storage.delete(&name)?;
+    }
+    storage.remove_dir(set)
+}
+
 /// What a set is worth.
 #[derive(Debug, Clone)]
 pub enum State {
@@ -177,6 +235,8 @@ pub struct Stored {
     pub size_bytes: u64,
     /// When one of its files was last written, where the storage says so.
     pub changed: Option<SystemTime>,
+    /// Its files in the storage's root, those that are not there included.
+    pub beside: Vec<String>,
 }
 
 impl Stored {
@@ -207,11 +267,22 @@ pub fn list(storage: &Storage) -> Result<Vec<Stored>, StorageError> {
         size_bytes: u64,
         changed: Option<SystemTime>,
         manifest: bool,
+        beside: bool,
     }
+    let mut root: BTreeMap<String, u64> = BTreeMap::new();
     let mut dirs: BTreeMap<String, Dir> = BTreeMap::new();
     for e in storage.everything("")? {
-        let Some((dir, file)) = e.name.split_once('/') else { continue };
-        let d = dirs.entry(dir.to_owned()).or_insert(Dir { size_bytes: 0, changed: None, manifest: false });
+        let Some((dir, file)) = e.name.split_once('/') else {
+            root.insert(e.name, e.size_bytes);
+            continue;
+        };
+        let d = dirs.entry(dir.to_owned()).or_insert(Dir {
+            size_bytes: 0,
+            changed: None,
+            manifest: false,
+            beside: false,
+        });
+        d.beside |= file == BESIDE_NAME;
         d.size_bytes += e.size_bytes;
         d.changed = d.changed.max(e.modified);
         d.manifest |= file == MANIFEST_NAME;
@@ -229,7 +300,10 @@ pub fn list(storage: &Storage) -> Result<Vec<Stored>, StorageError> {
             State::Incomplete
         };
         if is_set_name(&name) || matches!(state, State::Complete(_)) {
-            found.push(Stored { name, state, size_bytes: d.size_bytes, changed: d.changed });
+            let beside = if d.beside { beside(storage, &name)? } else { Vec::new() };
+            let outside: u64 = beside.iter().filter_map(|n| root.get(n)).sum();
+            let size_bytes = d.size_bytes + outside;
+            found.push(Stored { name, state, size_bytes, changed: d.changed, beside });
         }
     }
     Ok(found)
@@ -276,7 +350,7 @@ pub fn read(
     entry: &FileEntry,
     keys: &Keys,
 ) -> Result<Decompressor<Decryptor>, CodecError> {
-    let stored = storage.reader(&format!("{set}/{}", entry.name)).map_err(storage_io)?;
+    let stored = storage.reader(&entry.path(set)).map_err(storage_io)?;
     entry.layers().reader(stored, keys)
 }
 
@@ -300,7 +374,7 @@ pub fn check_file(
     scratch_dir: &Path,
     seen: &(dyn Fn(u64) + Sync),
 ) -> Result<Option<String>, CodecError> {
-    let name = format!("{set}/{}", entry.name);
+    let name = entry.path(set);
     match storage.stat(&name) {
         Ok(e) if e.size_bytes == entry.size_bytes => {}
         Ok(e) => return Ok(Some(format!("{} bytes instead of {}", e.size_bytes, entry.size_bytes))),

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod config;
 mod storage;
+mod takeover;
 mod terminal;
 
 use std::process::ExitCode;

@@ -11,10 +11,12 @@ use repot_store::storage::{Storage, StorageConfig};
 use secrecy::{SecretSlice, SecretString};
 
 use crate::config::Setting;
+use crate::takeover::is_django;
 
 /// The storage of the sets: the argument's, else that of `repot.toml`, else a directory here.
 pub fn storage(setting: &Setting, asked: Option<&str>) -> Result<Storage> {
-    let config = match asked.or(setting.config.backup.storage.as_deref()) {
+    let named = setting.config.backup.storage.as_deref().filter(|s| !is_django(s));
+    let config = match asked.or(named) {
         Some(place) => {
             let config = StorageConfig::parse(place).map_err(|e| storage_error(&e))?;
             // A relative path of the configuration is one from the configuration on.
@@ -25,10 +27,13 @@ pub fn storage(setting: &Setting, asked: Option<&str>) -> Result<Storage> {
                 config
             }
         }
-        None => {
-            let dir = setting.backup_dir(None);
-            StorageConfig::parse(&dir.display().to_string()).map_err(|e| storage_error(&e))?
-        }
+        None => match if setting.config.backup_dir.is_some() && setting.config.backup.storage.is_none() { None } else { setting.django_storage()? } {
+            Some(config) => config,
+            None => {
+                let dir = setting.backup_dir(None);
+                StorageConfig::parse(&dir.display().to_string()).map_err(|e| storage_error(&e))?
+            }
+        },
     };
     Storage::open(&config).map_err(|e| storage_error(&e))
 }

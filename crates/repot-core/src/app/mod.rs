@@ -3,3 +3,4 @@
 pub mod detect;
 pub mod profile;
 pub mod version;
+pub(crate) mod yaml;

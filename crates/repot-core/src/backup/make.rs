@@ -11,12 +11,12 @@ use repot_store::codec::{Cipher, Compression, Encryption, Layers};
 use repot_store::retention::Content;
 use repot_store::storage::Storage;
 use repot_store::stored::{FileSink, Written, complete, inspect_options, tar_of};
-use repot_store::{FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, MovedSequence};
+use repot_store::{FileEntry, FileKind, MANIFEST_FORMAT, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest, MovedSequence};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::source::{Server, Source};
-use super::{codec_error, configuration, media, storage_error};
+use super::{codec_error, configuration, django, exclude, media, storage_error};
 use crate::app::detect::Deployment;
 use crate::engine::postgres::session::Session;
 use crate::error::{Error, Result};
@@ -44,6 +44,10 @@ pub struct Request {
     pub scratch_dir: PathBuf,
     /// More configuration files: `repot.toml` and the profiles that it names.
     pub configuration: Vec<PathBuf>,
+    /// Where the application's database and media are to be files that django-dbbackup lists and restores.
+    pub django: Option<django::Layout>,
+    /// Tables of the application's database whose rows are left out: `table` or `schema.table`.
+    pub exclude: Vec<String>,
 }
 
 /// A set that was made.
@@ -72,16 +76,17 @@ pub struct Made {
 /// Databases that a restore or a rollback has set aside, or that it is making: not the application's.
 const SET_ASIDE: &str = "_[0-9a-f]{16}_(repot|fresh)_[0-9]{8}_[0-9]{6}_[0-9a-f]{4}$";
 
-struct Maker<'a> {
-    storage: &'a Storage,
-    request: &'a Request,
-    set: String,
+pub(super) struct Maker<'a> {
+    pub(super) storage: &'a Storage,
+    pub(super) request: &'a Request,
+    pub(super) set: String,
     run: String,
     observer: &'a dyn Observer,
     files: Vec<FileEntry>,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
     moved: Vec<MovedSequence>,
-    begun: bool,
+    pub(super) begun: bool,
+    pub(super) django: django::Named,
 }
 
 /// Makes a set. The application keeps running. Fails before the first file is written where the server or the storage
@@ -104,12 +109,13 @@ pub fn make(
         notes: Vec::new(),
         moved: Vec::new(),
         begun: false,
+        django: django::Named::default(),
     };
     let result = maker.make(source);
     if let Err(e) = result {
         // What is there is not complete and never will be. Where it cannot be removed, it is shown as what it is.
         if maker.begun {
-            let _ = storage.remove_dir(&maker.set);
+            let _ = repot_store::stored::remove(storage, &maker.set);
         }
         return Err(if e.code == "interrupted" {
             e.help("nothing was changed; start it again at any time")
@@ -133,11 +139,12 @@ pub fn make(
 }
 
 impl Maker<'_> {
-    fn wants(&self, content: Content) -> bool {
+    pub(super) fn wants(&self, content: Content) -> bool {
         self.request.contents.contains(&content)
     }
 
     fn make(&mut self, source: &Source<'_>) -> Result<(u64, usize)> {
+        self.announce(source)?;
         let (mut version, mut client, mut fingerprint) = (0, String::new(), None);
         if self.wants(Content::Db) {
             let server = source.server(&self.run)?;
@@ -171,7 +178,7 @@ impl Maker<'_> {
         let rows = rows.sum();
         let (application, application_version) = source.application();
         let manifest = Manifest {
-            format: MANIFEST_FORMAT,
+            format: if self.django.any() { MANIFEST_FORMAT_AT_ROOT } else { MANIFEST_FORMAT },
             created_at: now(),
             repot: env!("CARGO_PKG_VERSION").to_owned(),
             application,
@@ -241,10 +248,17 @@ impl Maker<'_> {
             let mut dumped = Ok(());
             for (i, name) in names.iter().enumerate() {
                 let snapshot = format!("--snapshot={}", snapshots[name]);
-                let args = ["--format=custom", "--compress=0", "--no-password", &snapshot];
+                let mut args = vec!["--format=custom", "--compress=0", "--no-password", &snapshot];
+                let application = name == server.connector.home_database();
+                let excluded = exclude::arguments(&self.request.exclude, application);
+                args.extend(excluded.iter().map(String::as_str));
                 let cmd = server.clients.program("pg_dump", &args, &[("PGDATABASE", name)]);
-                let file = file_name(i, name);
+                let flat = self.django.database.clone().filter(|_| application);
+                let file = flat.clone().unwrap_or_else(|| file_name(i, name));
                 dumped = self.file(&file, FileKind::Database, Some(name), &|_, sink| dump(&cmd, sink));
+                if dumped.is_ok() && flat.is_some() {
+                    dumped = self.sidecar(&file);
+                }
                 if dumped.is_err() {
                     // The fingerprint is of no use any more; without its snapshots it ends.
                     held.clear();
@@ -256,7 +270,10 @@ impl Maker<'_> {
             (dumped, fingerprint)
         });
         dumped?;
-        let fingerprint = fingerprint?;
+        let mut fingerprint = fingerprint?;
+        if let Some(d) = fingerprint.databases.get_mut(server.connector.home_database()) {
+            self.notes.extend(exclude::leave_out(&self.request.exclude, d));
+        }
         for h in &held {
             for (before, after) in h.sequences.iter().zip(sequences(&h.session)?) {
                 if *before != after {
@@ -298,7 +315,8 @@ impl Maker<'_> {
                 ));
                 continue;
             };
-            let name = format!("media-{}.tar", root.name);
+            let flat = self.django.media.clone().filter(|_| self.django.root.as_ref() == Some(&root.name));
+            let name = flat.unwrap_or_else(|| format!("media-{}.tar", root.name));
             self.tell(&name, 0);
             let stored = self.stored_name(&name);
             let sink = self.sink(&stored)?;
@@ -329,19 +347,20 @@ impl Maker<'_> {
         self.observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
     }
 
-    fn layers(&self) -> Layers {
+    pub(super) fn layers(&self) -> Layers {
         Layers { compression: self.request.compression, cipher: self.request.encryption.cipher() }
     }
 
     fn stored_name(&self, name: &str) -> String {
-        format!("{name}{}", self.layers().suffix())
+        // Names by a template have their endings already.
+        if self.django.has(name) { name.to_owned() } else { format!("{name}{}", self.layers().suffix()) }
     }
 
     fn sink(&mut self, stored: &str) -> Result<FileSink> {
         self.begun = true;
         let r = self.request;
-        FileSink::create(self.storage, &self.set, stored, r.compression, &r.encryption)
-            .map_err(|e| codec_error(stored, e))
+        let path = if self.django.has(stored) { stored.to_owned() } else { format!("{}/{stored}", self.set) };
+        FileSink::create_at(self.storage, &path, r.compression, &r.encryption).map_err(|e| codec_error(stored, e))
     }
 
     /// Writes one file, whose content `produce` gives.
@@ -385,7 +404,6 @@ impl Maker<'_> {
         let layers = self.layers();
         self.files.push(FileEntry {
             restore: by_hand(&name, kind, database, layers),
-            name,
             kind,
             database: database.map(str::to_owned),
             size_bytes: written.size_bytes,
@@ -396,6 +414,8 @@ impl Maker<'_> {
             plain: Some(written.plain),
             tree,
             root,
+            at_root: self.django.has(&name),
+            name,
         });
     }
 }

@@ -5,6 +5,8 @@
 //! one's name before it was compared with the fingerprint.
 
 mod configuration;
+pub mod django;
+mod exclude;
 pub mod foreign;
 mod make;
 mod media;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use repot_core::Result;
+use repot_core::backup::foreign::{self, ForeignSummary};
 use repot_core::backup::sets::{Summary, all, summary};
 use repot_core::progress::human_bytes;
 use repot_store::MadeBy;
@@ -14,10 +15,22 @@ use crate::config::setting;
 use crate::storage::storage;
 use crate::terminal::{out, out_json};
 
+/// Names of files that belong to the sets.
+pub fn owned(sets: &[repot_store::stored::Stored]) -> std::collections::BTreeSet<String> {
+    sets.iter().flat_map(|s| s.beside.clone()).collect()
+}
+
 pub fn run(args: &BackupsArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
     let storage = storage(&setting, args.storage.storage.as_deref())?;
-    let mut sets: Vec<Summary> = all(&storage)?.iter().map(summary).collect();
+    let stored = all(&storage)?;
+    let names = setting.names(args.storage.storage.is_none())?;
+    let mut files: Vec<ForeignSummary> = foreign::all(&storage, &names, &owned(&stored))?
+        .iter()
+        .filter(|f| args.content.is_none_or(|c| foreign::content(f) == Content::from(c)))
+        .map(foreign::summary)
+        .collect();
+    let mut sets: Vec<Summary> = stored.iter().map(summary).collect();
     if let Some(c) = args.content {
         sets.retain(|s| s.contents.contains(&Content::from(c)));
     }
@@ -33,12 +46,24 @@ pub fn run(args: &BackupsArgs) -> Result<()> {
             sets.retain(|s| of(s) == Some(want));
         }
     }
+    for (asked, of, want) in [
+        (args.encrypted, (|f| f.encrypted) as fn(&ForeignSummary) -> bool, true),
+        (args.not_encrypted, |f| f.encrypted, false),
+        (args.compressed, |f| f.compressed, true),
+        (args.not_compressed, |f| f.compressed, false),
+    ] {
+        if asked {
+            files.retain(|f| of(f) == want);
+        }
+    }
     if args.at.json {
-        out_json(&serde_json::json!({ "storage": storage.describe(), "sets": sets }));
-    } else if sets.is_empty() {
+        out_json(
+            &serde_json::json!({ "storage": storage.describe(), "sets": sets, "django_dbbackup": files }),
+        );
+    } else if sets.is_empty() && files.is_empty() {
         out(format!("No backup sets in {}.\n", storage.describe()));
     } else {
-        out(sets.iter().map(line).collect::<String>());
+        out(sets.iter().map(line).chain(files.iter().map(foreign_line)).collect::<String>());
     }
     Ok(())
 }
@@ -79,4 +104,32 @@ fn line(s: &Summary) -> String {
     }
     let _ = writeln!(t, "  {}", parts.join("; "));
     t
+}
+
+/// A file of django-dbbackup's. What its name leaves open is not guessed.
+fn foreign_line(f: &ForeignSummary) -> String {
+    let mut parts = vec!["django-dbbackup".to_owned()];
+    parts.push(match (f.content, &f.database) {
+        ("media", _) => "media".to_owned(),
+        (_, Some(d)) => format!("database {d} ({})", f.format),
+        (_, None) => format!("a database ({})", f.format),
+    });
+    if let Some(s) = &f.server {
+        parts.push(format!("server {s}"));
+    }
+    parts.push(f.taken_at.replace('T', " "));
+    if f.compressed {
+        parts.push("gzip".to_owned());
+    }
+    if f.encrypted {
+        parts.push("OpenPGP".to_owned());
+    }
+    if let Some(v) = &f.application_version {
+        let api = f.api_version.map_or_else(String::new, |a| format!(", API {a}"));
+        parts.push(format!("version {v}{api}"));
+    }
+    if let Some(why) = &f.sidecar_damage {
+        parts.push(format!("sidecar unreadable: {why}"));
+    }
+    format!("{:<48} {:>8}  {}\n", f.file, human_bytes(f.size_bytes), parts.join("; "))
 }

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod demo;
 pub mod history;
 pub mod restore;
+mod restore_foreign;
 pub mod resume;
 pub mod rollback;
 pub mod status;

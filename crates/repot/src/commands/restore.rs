@@ -10,7 +10,7 @@ use repot_core::{Error, Kind, Result};
 use repot_store::stored::Level;
 
 use super::backup::contents;
-use super::open;
+use super::{open, restore_foreign};
 use crate::cli::RestoreArgs;
 use crate::config::setting;
 use crate::storage::{keys, storage};
@@ -18,6 +18,9 @@ use crate::terminal::{Progress, confirm, out, out_json, say};
 
 pub fn run(args: &RestoreArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
+    if restore_foreign::wanted(&setting, args)? {
+        return restore_foreign::run(&setting, args);
+    }
     let storage = storage(&setting, args.storage.storage.as_deref())?;
     let keys = keys(&setting, &args.identity)?;
     // One at a time, and not while an upgrade is half done.

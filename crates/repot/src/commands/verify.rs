@@ -3,16 +3,21 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use repot_core::backup::foreign;
 use repot_core::backup::sets::{Checker, Damage, all, check, find};
 use repot_core::progress::{Event, Observer, human_bytes};
 use repot_core::{Error, Kind, Result};
 use repot_store::Manifest;
+use repot_store::dbbackup::shelf::Shelved;
+use repot_store::storage::Storage;
 use repot_store::stored::{Level, State};
 use serde::Serialize;
 
+use super::backups::owned;
 use crate::cli::{LevelArg, VerifyArgs};
-use crate::config::setting;
+use crate::config::{Setting, setting};
 use crate::storage::{keys, storage};
+use crate::takeover::place;
 use crate::terminal::{Progress, out, out_json};
 
 /// What was found of one set.
@@ -22,6 +27,12 @@ struct Checked {
     files: usize,
     size_bytes: u64,
     damages: Vec<Damage>,
+}
+
+/// Whether the argument names a file of django-dbbackup's.
+fn is_file(setting: &Setting, wanted: &str) -> Result<bool> {
+    let name = wanted.rsplit('/').next().unwrap_or(wanted);
+    Ok(!["latest", "all"].contains(&wanted) && setting.names(false)?.parse(name).is_some())
 }
 
 pub fn run(args: &VerifyArgs) -> Result<()> {
@@ -40,9 +51,18 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
         let damages = check(&checker, name, m, &|_| true, &progress)?;
         Ok(Checked { set: name.to_owned(), files: m.files.len(), size_bytes: m.size_bytes(), damages })
     };
+    let names = setting.names(args.storage.storage.is_none())?;
+    let file = |from: &Storage, f: &Shelved| -> Result<foreign::Checked> {
+        foreign::check(from, f, level, &keys, &std::env::temp_dir(), &progress)
+    };
+    let mut files = Vec::new();
     let (mut checked, mut incomplete) = (Vec::new(), Vec::new());
     if args.set == "all" {
-        for s in all(&storage)? {
+        let stored = all(&storage)?;
+        for f in foreign::all(&storage, &names, &owned(&stored))? {
+            files.push(file(&storage, &f)?);
+        }
+        for s in stored {
             match &s.state {
                 State::Complete(m) => checked.push(one(&s.name, m)?),
                 State::Incomplete => incomplete.push(s.name),
@@ -54,26 +74,31 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
                 }),
             }
         }
-        if checked.is_empty() {
+        if checked.is_empty() && files.is_empty() {
             return Err(Error::usage(
                 "no-set",
                 format!("there is no complete backup set in {}", storage.describe()),
             )
             .help("`repot backup` makes one"));
         }
+    } else if is_file(&setting, &args.set)? {
+        let (from, name) = place(storage.clone(), &args.set)?;
+        files.push(file(&from, &foreign::find(&from, &names, &name)?)?);
     } else {
         let (s, m) = find(&storage, &args.set, None)?;
         checked.push(one(&s.name, &m)?);
     }
     let damages: usize = checked.iter().map(|c| c.damages.len()).sum();
-    let outcome = format!("{} sets, {damages} damages", checked.len());
+    let damages = damages + files.iter().filter(|f| f.damage.is_some()).count();
+    let what = if checked.is_empty() { format!("{} files", files.len()) } else { format!("{} sets", checked.len()) };
+    let outcome = format!("{what}, {damages} damages");
     progress.event(Event::StepDone { seconds: started.elapsed().as_secs_f64(), outcome });
     if args.at.json {
         out_json(
-            &serde_json::json!({ "level": level_name(level), "sets": checked, "incomplete": incomplete }),
+            &serde_json::json!({ "level": level_name(level), "sets": checked, "incomplete": incomplete, "django_dbbackup": files }),
         );
     } else {
-        out(render(&checked, &incomplete, level));
+        out(render(&checked, &incomplete, level) + &files.iter().map(render_file).collect::<String>());
     }
     if damages > 0 {
         return Err(Error::new(Kind::Differences, "set-damaged", format!("{damages} damages were found"))
@@ -104,6 +129,20 @@ fn render(checked: &[Checked], incomplete: &[String], level: Level) -> String {
     }
     for i in incomplete {
         let _ = writeln!(t, "{i}: incomplete, not checked");
+    }
+    t
+}
+
+/// A file of django-dbbackup's: what was proved, and what it does not let one prove.
+fn render_file(c: &foreign::Checked) -> String {
+    let mut t = String::new();
+    let _ = match &c.damage {
+        Some(what) => writeln!(t, "{}: damaged\n  {what}", c.file),
+        None => writeln!(t, "{}: no damage found ({})", c.file, human_bytes(c.size_bytes)),
+    };
+    if c.damage.is_none() {
+        let _ = writeln!(t, "  proved: {}", c.proved.join("; "));
+        let _ = writeln!(t, "  not proved: {}", c.unproved.join("; "));
     }
     t
 }

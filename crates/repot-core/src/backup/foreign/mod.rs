@@ -5,6 +5,7 @@
 
 mod check;
 pub mod restore;
+pub mod settings;
 
 use std::collections::BTreeSet;
 

@@ -335,6 +335,7 @@ fn dump_one(
         plain: None,
         tree: None,
         root: None,
+        at_root: false,
     })
 }
 

@@ -1,0 +1,186 @@
+//! `repot restore` of a file that django-dbbackup wrote.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use repot_core::app::detect::Deployment;
+use repot_core::backup::foreign::restore::{ForeignPlan, ForeignRestore, ForeignRestored};
+use repot_core::backup::foreign::{self, settings};
+use repot_core::progress::{Event, Observer};
+use repot_core::{Error, Kind, Result};
+use repot_store::codec::Keys;
+use repot_store::dbbackup::metadata::PresentVersion;
+use repot_store::dbbackup::naming::Content;
+use repot_store::dbbackup::shelf::Shelved;
+use repot_store::storage::Storage;
+use repot_store::stored::Level;
+
+use super::open;
+use crate::cli::RestoreArgs;
+use crate::config::Setting;
+use crate::storage::{keys, storage};
+use crate::takeover::place;
+use crate::terminal::{Progress, confirm, out, out_json, say};
+
+/// Whether the arguments name files of django-dbbackup's, and not a set.
+pub fn wanted(setting: &Setting, args: &RestoreArgs) -> Result<bool> {
+    if args.db_file.is_some() || args.media_file.is_some() {
+        return Ok(true);
+    }
+    // A set's name is never one of its names: it has no ending.
+    Ok(args.set != "latest" && setting.names(false)?.parse(file_name(&args.set)).is_some())
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
+    let names = setting.names(args.storage.storage.is_none())?;
+    let stored = storage(setting, args.storage.storage.as_deref())?;
+    let keys = keys(setting, &args.identity)?;
+    let workspace = open(setting)?;
+    workspace.require_free()?;
+    let find = |file: &Option<String>| -> Result<Option<(Storage, Shelved)>> {
+        let Some(file) = file else { return Ok(None) };
+        let (storage, name) = place(stored.clone(), file)?;
+        let found = foreign::find(&storage, &names, &name)?;
+        Ok(Some((storage, found)))
+    };
+    let (mut db, mut media) = (find(&args.db_file)?, find(&args.media_file)?);
+    if db.is_none() && media.is_none() {
+        let one = find(&Some(args.set.clone()))?;
+        match &one {
+            Some((_, s)) if s.file.content == Content::Media => media = one,
+            _ => db = one,
+        }
+    }
+    if args.skip_db {
+        db = None;
+    }
+    if args.skip_media {
+        media = None;
+    }
+    if let Some((_, s)) = &media {
+        return Err(Error::refused("media-by-hand", "repot does not restore media of django-dbbackup's yet")
+            .why(format!("nothing was touched; {} holds media", s.file.name))
+            .help("add --skip-media, and unpack it by hand: tar -xzf FILE -C MEDIA_ROOT (gpg --decrypt before, where it ends in .gpg)"));
+    }
+    let Some((from, file)) = &db else {
+        return Err(Error::usage("nothing-wanted", "the arguments leave nothing to do"));
+    };
+    let deployment = setting.detect(args.service.as_deref())?;
+    let restore = ForeignRestore {
+        deployment: &deployment,
+        storage: from,
+        file,
+        keys: &keys,
+        database: args.database.as_deref(),
+        present: present(setting, args, &deployment, file)?,
+    };
+    let progress = Progress::new();
+    let plan = checked(&restore, from, file, &keys, &progress)?;
+    if args.dry_run {
+        if args.at.json {
+            out_json(&serde_json::json!({ "plan": plan, "restored": false }));
+        } else {
+            out(render(&plan, None));
+        }
+        return Ok(());
+    }
+    say(render(&plan, None).trim_end());
+    confirm("Restore it?", args.yes)?;
+    let since = Instant::now();
+    progress.event(Event::StepStarted { number: 2, total: 2, title: "Restore".to_owned(), undo: false });
+    let found = restore.carry_out(&plan, &progress).inspect_err(|_| progress.event(Event::StepFailed))?;
+    progress.event(Event::StepDone { seconds: since.elapsed().as_secs_f64(), outcome: String::new() });
+    if args.at.json {
+        out_json(&serde_json::json!({ "plan": plan, "restored": true, "found": found }));
+    } else {
+        out(render(&plan, Some(&found)));
+    }
+    Ok(())
+}
+
+/// Checks the file and plans.
+fn checked(
+    restore: &ForeignRestore<'_>,
+    from: &Storage,
+    file: &Shelved,
+    keys: &Keys,
+    progress: &Progress,
+) -> Result<ForeignPlan> {
+    let since = Instant::now();
+    progress.event(Event::StepStarted { number: 1, total: 2, title: "Check the file".to_owned(), undo: false });
+    let result = foreign::check(from, file, Level::Archive, keys, &std::env::temp_dir(), progress).and_then(|c| {
+        match &c.damage {
+            Some(what) => Err(Error::new(Kind::Differences, "set-damaged", format!("{} is damaged", file.file.name))
+                .why(what)
+                .help("nothing was touched; use another file, or another copy of this one")),
+            None => restore.plan(),
+        }
+    });
+    match &result {
+        Ok(_) => progress.event(Event::StepDone {
+            seconds: since.elapsed().as_secs_f64(),
+            outcome: "no damage found".to_owned(),
+        }),
+        Err(_) => progress.event(Event::StepFailed),
+    }
+    result
+}
+
+/// What the file would be restored into. The application is asked only where the file's sidecar can be compared.
+fn present(
+    setting: &Setting,
+    args: &RestoreArgs,
+    deployment: &Deployment,
+    file: &Shelved,
+) -> Result<PresentVersion> {
+    let told = file.metadata.as_ref().is_some_and(|m| m.inventree_version().is_some());
+    let inventree = if told {
+        settings::facts(deployment).unwrap_or_else(|e| {
+            let why = e.why.clone().unwrap_or_default();
+            say(&format!("note: {} ({why}): versions are not compared", e.what));
+            None
+        })
+    } else {
+        None
+    };
+    Ok(PresentVersion {
+        engine: Some(deployment.profile.backup.engine.clone().unwrap_or_else(|| "django.db.backends.postgresql".to_owned())),
+        inventree,
+        now: jiff::Zoned::now().datetime(),
+        allow_newer_version: args.allow_newer_version || setting.django(true)?.allow_newer_version,
+    })
+}
+
+fn render(plan: &ForeignPlan, restored: Option<&ForeignRestored>) -> String {
+    let mut t = String::new();
+    let verb = if restored.is_some() { "Restored" } else { "To restore" };
+    let _ = writeln!(t, "{verb} from {}, a file of django-dbbackup's:", plan.file);
+    let _ = match &plan.aside {
+        Some(aside) => writeln!(t, "  database {}; what was live is kept as {aside}", plan.database),
+        None => writeln!(t, "  database {}, which was not there", plan.database),
+    };
+    let _ = writeln!(t, "  everything in it belongs to {}", plan.owner);
+    match restored {
+        Some(f) => {
+            let list = if f.list_compared { ", all that the archive lists" } else { "" };
+            let _ = writeln!(t, "  {} tables{list}; {} rows", f.tables, f.rows);
+            let _ = writeln!(
+                t,
+                "  not proved: that every row is there, the file has no checksum of its content"
+            );
+        }
+        None => {
+            for w in &plan.warnings {
+                let _ = writeln!(t, "  note: {w}");
+            }
+            if !plan.services.is_empty() {
+                let _ = writeln!(t, "  stopped for a moment: {}", plan.services.join(", "));
+            }
+        }
+    }
+    t
+}

@@ -1,0 +1,250 @@
+//! What django-dbbackup was configured to do: the arguments first, then `repot.toml`, then the application's own
+//! settings, then the defaults.
+
+use std::path::{Path, PathBuf};
+
+use repot_core::backup::foreign::settings::{Taken, of_application};
+use repot_core::backup::storage_error;
+use repot_core::app::detect::Deployment;
+use repot_core::host::compose::project::locate;
+use repot_core::{Error, Result};
+use repot_store::dbbackup::naming::{Naming, NamingSpec};
+use repot_store::dbbackup::settings::{BackupSettings, Weight, from_dbbackup};
+use repot_store::dbbackup::shelf::Names;
+use repot_store::storage::{Storage, StorageConfig, from_django};
+use serde_json::Value;
+
+use crate::config::Setting;
+use crate::terminal::say;
+
+/// Django's alias of the application's database.
+pub const ALIAS: &str = "default";
+
+fn json(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// Whether a storage is named as Django names it.
+pub fn is_django(storage: &str) -> bool {
+    storage.starts_with("django.") || storage.starts_with("storages.")
+}
+
+impl Setting {
+    /// The application's own settings. Where there is no application, or its settings are not wanted: none.
+    pub fn taken(&self) -> Result<Option<&Taken>> {
+        if self.config.backup.application_settings == Some(false) {
+            return Ok(None);
+        }
+        if let Some(known) = self.application.get() {
+            return Ok(known.as_ref());
+        }
+        // Without a project there are no settings that could be read.
+        if locate(&self.dir, &self.env).is_err() {
+            return Ok(None);
+        }
+        let found = match self.detect(None) {
+            Ok(d) => of_application(&d)?,
+            Err(e) => {
+                say(&format!("note: the application's own backup settings are not read: {}", e.what));
+                None
+            }
+        };
+        Ok(self.application.get_or_init(|| found).as_ref())
+    }
+
+    /// The same, of an application that is known already.
+    pub fn know(&self, d: &Deployment) -> Result<()> {
+        if self.config.backup.application_settings != Some(false) && self.application.get().is_none() {
+            let found = of_application(d)?;
+            let _ = self.application.set(found);
+        }
+        Ok(())
+    }
+
+    /// The settings in use. `ask`: whether the application is asked for its own.
+    pub fn django(&self, ask: bool) -> Result<BackupSettings> {
+        let c = &self.config.backup;
+        let bad = |e: &dyn std::fmt::Display| {
+            Error::usage("bad-settings", "the backup settings of repot.toml cannot be used").why(e)
+        };
+        let own = c.dbbackup.as_ref().map(|t| {
+            let map = t.iter().map(|(k, v)| (k.clone(), json(v))).collect();
+            from_dbbackup(&map).map_err(|e| bad(&e))
+        });
+        let mut b = match (own, if ask { self.taken()? } else { None }) {
+            (Some(own), _) => own?,
+            (None, Some(t)) => t.settings.clone(),
+            (None, None) => from_dbbackup(&Default::default()).map_err(|e| bad(&e))?,
+        };
+        // The plain names go through django-dbbackup's: one reading of values for both.
+        let mut plain = std::collections::BTreeMap::new();
+        let mut put = |name: &str, value: Option<Value>| {
+            if let Some(v) = value {
+                plain.insert(name.to_owned(), v);
+            }
+        };
+        put("DBBACKUP_SEND_EMAIL", c.send_email.map(Value::Bool));
+        put("DBBACKUP_EMAIL_SUBJECT_PREFIX", c.email_prefix.clone().map(Value::String));
+        put("DBBACKUP_GPG_RECIPIENT", c.gpg_recipient.as_ref().map(json));
+        put("DBBACKUP_DATE_FORMAT", c.date_format.clone().map(Value::String));
+        put("DBBACKUP_FILENAME_TEMPLATE", c.database_filename_template.clone().map(Value::String));
+        put("DBBACKUP_MEDIA_FILENAME_TEMPLATE", c.media_filename_template.clone().map(Value::String));
+        put("DBBACKUP_HOSTNAME", c.server_name.clone().or_else(|| c.hostname.clone()).map(Value::String));
+        put("DBBACKUP_CONNECTORS", c.connector_options.as_ref().map(|o| serde_json::json!({ ALIAS: json(o) })));
+        let given = from_dbbackup(&plain).map_err(|e| bad(&e))?;
+        let has = |name: &str| plain.contains_key(name);
+        if has("DBBACKUP_SEND_EMAIL") {
+            b.send_email = given.send_email;
+        }
+        if has("DBBACKUP_EMAIL_SUBJECT_PREFIX") {
+            b.email_subject_prefix = given.email_subject_prefix;
+        }
+        if has("DBBACKUP_GPG_RECIPIENT") {
+            b.gpg_recipients = given.gpg_recipients;
+        }
+        if has("DBBACKUP_DATE_FORMAT") {
+            b.date_format = given.date_format;
+        }
+        if has("DBBACKUP_FILENAME_TEMPLATE") {
+            b.database_template = given.database_template;
+        }
+        if has("DBBACKUP_MEDIA_FILENAME_TEMPLATE") {
+            b.media_template = given.media_template;
+        }
+        if has("DBBACKUP_HOSTNAME") {
+            b.hostname = given.hostname;
+        }
+        b.connectors.extend(given.connectors);
+        b.notes.extend(given.notes);
+        if let Some(allow) = c.allow_newer_version {
+            b.allow_newer_version = allow;
+        }
+        Ok(b)
+    }
+
+    /// How names of files are read.
+    pub fn names(&self, ask: bool) -> Result<Names> {
+        let settings = self.django(ask)?;
+        let machine = machine();
+        let server = settings.server_name(self.config.backup.server_name.as_deref(), &machine);
+        // What cannot be written may still be read by the usual templates.
+        Ok(Names::new(naming(&settings, server, &[]).ok(), server))
+    }
+
+    /// The storage that the application's own settings, or those of django-dbbackup in `repot.toml`, name; with none,
+    /// none.
+    pub fn django_storage(&self) -> Result<Option<StorageConfig>> {
+        let c = &self.config.backup;
+        let own = c.dbbackup.is_some();
+        let named = c.storage.as_deref().filter(|s| is_django(s));
+        let taken = if own || named.is_some() { None } else { self.taken()? };
+        let settings = self.django(taken.is_some())?;
+        let (backend, mut options) = match named {
+            Some(backend) => (backend.to_owned(), json(&c.storage_options.clone().unwrap_or_default())),
+            None => (settings.storage.clone(), Value::Object(settings.storage_options.expose())),
+        };
+        let local = named.map_or(settings.is_local(), |b| b.contains("FileSystemStorage"));
+        if local {
+            let inside = taken.and_then(|t| t.directory.clone());
+            let written = c.directory.clone().or_else(|| options["location"].as_str().map(str::to_owned));
+            let written = written.or_else(|| settings.directory.clone().filter(|_| own)).map(|d| self.dir.join(d));
+            let Some(dir) = inside.or(written) else { return Ok(None) };
+            return parse(&dir).map(Some);
+        }
+        if options.is_null() {
+            options = Value::Object(Default::default());
+        }
+        let map = options.as_object().cloned().unwrap_or_default();
+        let mapped = from_django(&backend, &map).map_err(|e| storage_error(&e))?;
+        for (name, why) in mapped.not_supported {
+            say(&format!("note: the option `{name}` of the storage is not followed: {why}"));
+        }
+        Ok(Some(mapped.config))
+    }
+
+    /// What was taken over, for people; said where a command writes.
+    pub fn say_taken(&self) -> Result<()> {
+        let settings = match self.taken()? {
+            Some(t) => {
+                if !t.given.is_empty() {
+                    say(&format!("taken over from the application: {}", t.given.join(", ")));
+                }
+                for n in &t.notes {
+                    say(&format!("note: {n}"));
+                }
+                self.django(true)?
+            }
+            None => self.django(false)?,
+        };
+        for n in settings.notes.iter().filter(|n| n.weight == Weight::Decide) {
+            say(&format!("note: {n}"));
+        }
+        for (alias, c) in &settings.connectors {
+            for what in not_followed(c) {
+                say(&format!("note: `{what}` of the connector {alias} is not followed: the database image's own pg_dump reads the whole database"));
+            }
+        }
+        if settings.send_email && (self.config.backup.send_email.is_some() || self.config.backup.dbbackup.is_some() || self.taken()?.is_some()) {
+            say("note: mail of failures is not sent by the backup itself");
+        }
+        Ok(())
+    }
+}
+
+/// What a connector asks for and repot has no place for.
+fn not_followed(c: &repot_store::dbbackup::settings::Connector) -> Vec<&'static str> {
+    [
+        ("SCHEMAS", !c.schemas.is_empty()),
+        ("DUMP_CMD", !c.dump_cmd.is_empty()),
+        ("DUMP_PREFIX", !c.dump_prefix.is_empty()),
+        ("DUMP_SUFFIX", !c.dump_suffix.is_empty()),
+        ("RESTORE_CMD", !c.restore_cmd.is_empty()),
+        ("RESTORE_PREFIX", !c.restore_prefix.is_empty()),
+        ("RESTORE_SUFFIX", !c.restore_suffix.is_empty()),
+        ("ENV", !c.env.is_empty()),
+        ("DUMP_ENV", !c.dump_env.is_empty()),
+        ("RESTORE_ENV", !c.restore_env.is_empty()),
+        ("PG_OPTIONS", !c.pg_options.is_empty()),
+        ("EXTENSION", c.extension.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, given)| given.then_some(name))
+    .collect()
+}
+
+/// The naming of settings.
+pub fn naming(b: &BackupSettings, server: &str, databases: &[&str]) -> Result<Naming> {
+    Naming::new(&NamingSpec {
+        database_template: &b.database_template,
+        media_template: &b.media_template,
+        date_format: &b.date_format,
+        server,
+        databases,
+        extensions: &[],
+    })
+    .map_err(|e| Error::usage("bad-settings", "files cannot be named as the settings say").why(e))
+}
+
+/// The machine's name, as Python's `socket.gethostname()` has it.
+pub fn machine() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |t| t.trim().to_owned())
+}
+
+fn parse(dir: &Path) -> Result<StorageConfig> {
+    StorageConfig::parse(&dir.display().to_string()).map_err(|e| storage_error(&e))
+}
+
+/// Where a file that a person names is: in the storage, or at a path here; then the storage is its directory.
+pub fn place(storage: Storage, file: &str) -> Result<(Storage, String)> {
+    let in_storage = !file.contains('/') && storage.exists(file).map_err(|e| storage_error(&e))?;
+    let path = PathBuf::from(file);
+    if in_storage || !path.is_file() {
+        return Ok((storage, file.to_owned()));
+    }
+    let path = std::path::absolute(&path).map_err(|e| Error::io(format!("cannot read {file}"), &e))?;
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
+        return Err(Error::usage("no-file", format!("{file} is no file")));
+    };
+    let here = Storage::open(&parse(dir)?).map_err(|e| storage_error(&e))?;
+    Ok((here, name.to_owned()))
+}
