@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use repot_core::backup::foreign::keyring::certificates;
 use repot_core::backup::storage_error;
 use repot_core::{Error, Result};
 use repot_store::codec::{
@@ -76,7 +77,14 @@ pub fn encryption(setting: &Setting) -> Result<Encryption> {
         }
         (false, false) => Err(Error::usage("no-recipients", "recipients of both age and OpenPGP are named")
             .help("leave one of `age_recipients` and `openpgp_recipients` in [backup] of repot.toml")),
-        (true, true) => Err(Error::usage("no-recipients", "no recipient is named to encrypt for").help(
+        (true, true) if !setting.django(true)?.gpg_recipients.is_empty() => {
+            let named = setting.django(true)?.gpg_recipients;
+            let found = Certificate::read_all(&certificates(&named)?);
+            let found = found.map_err(|e| key_error("gpg_recipient", e))?;
+            let to = OpenPgpRecipients::new(&found).map_err(|e| key_error("gpg_recipient", e))?;
+            Ok(Encryption::OpenPgp(to))
+        }
+        (true, true) => Err(Error::usage("no-recipients, "no recipient is named to encrypt for").help(
             "name public keys in [backup] of repot.toml: `age_recipients = [\"age1...\"]` or `openpgp_recipients = [\"key.asc\"]`",
         )),
     }

@@ -7,7 +7,7 @@ use repot_core::backup::foreign::settings::{Taken, of_application};
 use repot_core::backup::storage_error;
 use repot_core::app::detect::Deployment;
 use repot_core::host::compose::project::locate;
-use repot_core::{Error, Result};
+use repot_core::{Error, Kind, Result};
 use repot_store::dbbackup::naming::{Naming, NamingSpec};
 use repot_store::dbbackup::settings::{BackupSettings, Weight, from_dbbackup};
 use repot_store::dbbackup::shelf::Names;
@@ -44,6 +44,7 @@ impl Setting {
         }
         let found = match self.detect(None) {
             Ok(d) => of_application(&d)?,
+            Err(e) if e.kind == Kind::Usage => return Err(e),
             Err(e) => {
                 say(&format!("note: the application's own backup settings are not read: {}", e.what));
                 None

@@ -13,6 +13,7 @@ mod cli;
 mod faults;
 mod kills;
 mod scenarios;
+mod takeover;
 
 /// A stack with the program under test.
 #[track_caller]

@@ -4,6 +4,7 @@
 //! (which database, which server) stays open here, and nothing is counted or removed by it.
 
 mod check;
+pub mod keyring;
 pub mod restore;
 pub mod settings;
 
