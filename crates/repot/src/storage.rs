@@ -84,7 +84,7 @@ pub fn encryption(setting: &Setting) -> Result<Encryption> {
             let to = OpenPgpRecipients::new(&found).map_err(|e| key_error("gpg_recipient", e))?;
             Ok(Encryption::OpenPgp(to))
         }
-        (true, true) => Err(Error::usage("no-recipients, "no recipient is named to encrypt for").help(
+        (true, true) => Err(Error::usage("no-recipients", "no recipient is named to encrypt for").help(
             "name public keys in [backup] of repot.toml: `age_recipients = [\"age1...\"]` or `openpgp_recipients = [\"key.asc\"]`",
         )),
     }
