@@ -38,6 +38,19 @@ pub enum FileKind {
     Media,
 }
 
+impl FileKind {
+    /// Its place in a manifest.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            FileKind::Globals => 0,
+            FileKind::Database => 1,
+            FileKind::Config => 2,
+            FileKind::Media => 3,
+        }
+    }
+}
+
 /// A file's content, without its layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plain {

@@ -15,9 +15,10 @@ use crate::archive::{ArchiveError, InspectOptions, Inspector, LinksOutside};
 use crate::codec::{
     CodecError, Compression, Compressor, Decompressor, Decryptor, Effort, Encryption, Encryptor, Keys,
 };
+use crate::destinations::{Copies, Destinations};
 use crate::manifest::{FileEntry, FileKind, MadeBy, Manifest, Plain};
 use crate::set::{MANIFEST_NAME, hex};
-use crate::storage::{Reader, Storage, StorageError, Writer};
+use crate::storage::{Reader, Storage, StorageError};
 
 /// Name of the manifest's checksum, in the form of `sha256sum`.
 pub const MANIFEST_SUM_NAME: &str = "manifest.sha256";
@@ -58,9 +59,9 @@ impl Hashes {
     }
 }
 
-/// Hashes what goes through to the storage.
+/// Hashes what goes through to the storages.
 struct Hashed {
-    out: Writer,
+    out: Copies,
     hashes: Hashes,
 }
 
@@ -103,25 +104,14 @@ pub struct Written {
 }
 
 impl FileSink {
-    /// Starts the file `name` (its suffixes included) of a set.
+    /// Starts a file by its name in the storages (its suffixes included).
     pub fn create(
-        storage: &Storage,
-        set: &str,
-        name: &str,
-        compression: Compression,
-        encryption: &Encryption,
-    ) -> Result<Self, CodecError> {
-        FileSink::create_at(storage, &format!("{set}/{name}"), compression, encryption)
-    }
-
-    /// Starts a file by its name in the storage.
-    pub fn create_at(
-        storage: &Storage,
+        to: &Destinations,
         path: &str,
         compression: Compression,
         encryption: &Encryption,
     ) -> Result<Self, CodecError> {
-        let out = storage.writer(path).map_err(storage_io)?;
+        let out = to.writer(path).map_err(storage_io)?;
         let encrypted = encryption.writer(Hashed { out, hashes: Hashes::new() })?;
         let layers = compression.writer(encrypted, Effort::default())?;
         Ok(FileSink { layers, plain: blake3::Hasher::new(), plain_bytes: 0 })
@@ -158,14 +148,14 @@ fn storage_io(e: StorageError) -> CodecError {
 }
 
 /// Writes the manifest, which makes the set complete.
-pub fn complete(storage: &Storage, set: &str, manifest: &Manifest) -> Result<(), StorageError> {
+pub fn complete(to: &Destinations, set: &str, manifest: &Manifest) -> Result<(), StorageError> {
     let config = |e: &dyn std::fmt::Display| StorageError::Config(format!("the manifest of {set}: {e}"));
     let text = serde_json::to_vec_pretty(manifest).map_err(|e| config(&e))?;
     let sum = format!("{}  {MANIFEST_NAME}\n", hex(&sha2::Sha256::digest(&text)));
     for (name, bytes) in [(MANIFEST_SUM_NAME, sum.as_bytes()), (MANIFEST_NAME, text.as_slice())] {
-        let mut out = storage.writer(&format!("{set}/{name}"))?;
-        out.write_all(bytes).map_err(|e| config(&e))?;
-        out.finish()?;
+        let mut out = to.writer(&format!("{set}/{name}"))?;
+        out.write_all(bytes).map_err(|e| e.downcast::<StorageError>().unwrap_or_else(|e| config(&e)))?;
+        let _ = out.finish()?;
     }
     Ok(())
 }
@@ -181,9 +171,10 @@ pub fn announce(storage: &Storage, set: &str, names: &[String]) -> Result<(), St
             )));
         }
     }
-    let text = serde_json::to_vec_pretty(names).unwrap_or_default();
+    let config = |e: &dyn std::fmt::Display| StorageError::Config(format!("{BESIDE_NAME} of {set}: {e}"));
+    let text = serde_json::to_vec_pretty(names).map_err(|e| config(&e))?;
     let mut out = storage.writer(&format!("{set}/{BESIDE_NAME}"))?;
-    out.write_all(&text).map_err(|e| StorageError::Config(format!("{BESIDE_NAME} of {set}: {e}")))?;
+    out.write_all(&text).map_err(|e| e.downcast::<StorageError>().unwrap_or_else(|e| config(&e)))?;
     out.finish().map(drop)
 }
 
@@ -191,26 +182,16 @@ pub fn announce(storage: &Storage, set: &str, names: &[String]) -> Result<(), St
 pub fn beside(storage: &Storage, set: &str) -> Result<Vec<String>, StorageError> {
     let mut text = Vec::new();
     match storage.reader(&format!("{set}/{BESIDE_NAME}")) {
-        Ok(r) => r
-            .take(BESIDE_MAX_BYTES)
-            .read_to_end(&mut text)
-            .map_err(|e| StorageError::Config(format!("{BESIDE_NAME} of {set} cannot be read: {e}")))?,
+        Ok(r) => {
+            let read = r.take(BESIDE_MAX_BYTES).read_to_end(&mut text);
+            let _ = read.map_err(|e| StorageError::Config(format!("{BESIDE_NAME} of {set} cannot be read: {e}")))?;
+        }
         Err(e) if e.is_not_found() => return Ok(Vec::new()),
         Err(e) => return Err(e),
-    };
+    }
     let names: Vec<String> = serde_json::from_slice(&text).unwrap_or_default();
     let fit = |n: &String| !n.is_empty() && !n.contains('/') && !n.starts_with('.');
     Ok(names.into_iter().filter(fit).collect())
-}
-
-/// Removes a set with all of its files: the manifest first, so that what is left after a failure is an incomplete set;
-/// those in the storage's root next, while it is known whose they are.
-pub fn remove(storage: &Storage, set: &str) -> Result<(), StorageError> {
-    storage.delete(&format!("{set}/{MANIFEST_NAME}"))?;
-    for name in beside(storage, set)? {
-        storage.delete(&name)?;
-    }
-    storage.remove_dir(set)
 }
 
 /// What a set is worth.

@@ -43,6 +43,8 @@ pub enum Command {
     Backups(BackupsArgs),
     /// Check backup sets: every file's checksums, or everything that is in it
     Verify(VerifyArgs),
+    /// Delete the backup sets that no rule of repot.toml keeps
+    Prune(PruneArgs),
     /// Restore a backup set: beside what is live, compared, then in its place
     Restore(RestoreArgs),
     /// Compare two databases by connection URL: schema and content
@@ -181,9 +183,10 @@ pub struct DemoArgs {
 /// Where backup sets are.
 #[derive(Debug, Clone, Args)]
 pub struct StorageArg {
-    /// Storage of the sets: a directory or a URL [default: .repot/backups beside the Compose file]
-    #[arg(long, value_name = "URL|PATH")]
-    pub storage: Option<String>,
+    /// Storage of the sets: a name of repot.toml, a URL or a directory; may be given more than once [default: those of
+    /// repot.toml, else .repot/backups beside the Compose file]
+    #[arg(long, value_name = "URL|NAME")]
+    pub storage: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -240,6 +243,9 @@ pub struct BackupArgs {
     /// Encrypt for the recipients named in repot.toml
     #[arg(long)]
     pub encrypt: bool,
+    /// Delete what no rule keeps any more, once the set is complete: as `repot prune`
+    #[arg(long)]
+    pub clean: bool,
     /// A word to find the set again by
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
@@ -300,6 +306,20 @@ pub struct VerifyArgs {
     /// File with a secret key of age, SSH or OpenPGP; may be given more than once
     #[arg(long, value_name = "FILE")]
     pub identity: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    #[command(flatten)]
+    pub at: Where,
+    #[command(flatten)]
+    pub storage: StorageArg,
+    /// Whose sets; the name of the Compose project here when left out
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+    /// Say of each set what would become of it, and why, and stop
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use repot_core::backup::foreign::settings::{Taken, of_application};
+use repot_core::backup::django::Layout;
+use repot_core::backup::foreign::settings::{Taken, facts, of_application};
 use repot_core::backup::storage_error;
 use repot_core::app::detect::Deployment;
 use repot_core::host::compose::project::locate;
@@ -14,6 +15,7 @@ use repot_store::dbbackup::shelf::Names;
 use repot_store::storage::{Storage, StorageConfig, from_django};
 use serde_json::Value;
 
+use crate::cli::BackupArgs;
 use crate::config::Setting;
 use crate::terminal::say;
 
@@ -134,10 +136,9 @@ impl Setting {
 
     /// The storage that the application's own settings, or those of django-dbbackup in `repot.toml`, name; with none,
     /// none.
-    pub fn django_storage(&self) -> Result<Option<StorageConfig>> {
+    pub fn django_storage(&self, named: Option<&str>) -> Result<Option<StorageConfig>> {
         let c = &self.config.backup;
         let own = c.dbbackup.is_some();
-        let named = c.storage.as_deref().filter(|s| is_django(s));
         let taken = if own || named.is_some() { None } else { self.taken()? };
         let settings = self.django(taken.is_some())?;
         let (backend, mut options) = match named {
@@ -192,6 +193,35 @@ impl Setting {
     }
 }
 
+impl Setting {
+    /// How files are named that django-dbbackup is to list.
+    pub fn layout(
+        &self,
+        args: &BackupArgs,
+        settings: &BackupSettings,
+        deployment: Option<&Deployment>,
+    ) -> Result<Layout> {
+        let machine = machine();
+        let given = args.server_name.as_deref().or(self.config.backup.server_name.as_deref());
+        let engine = deployment.and_then(|d| d.profile.backup.engine.clone());
+        let inventree = match deployment {
+            Some(d) => facts(d).unwrap_or_else(|e| {
+                let why = e.why.clone().unwrap_or_default();
+                say(format!("note: {} ({why}): the sidecar does not name it", e.what));
+                None
+            }),
+            None => None,
+        };
+        Ok(Layout {
+            naming: naming(settings, settings.server_name(given, &machine), &[ALIAS])?,
+            alias: ALIAS.to_owned(),
+            taken_at: jiff::Zoned::now().datetime(),
+            engine: engine.unwrap_or_else(|| "django.db.backends.postgresql".to_owned()),
+            inventree,
+        })
+    }
+}
+
 /// What a connector asks for and repot has no place for.
 fn not_followed(c: &repot_store::dbbackup::settings::Connector) -> Vec<&'static str> {
     [
@@ -236,11 +266,16 @@ fn parse(dir: &Path) -> Result<StorageConfig> {
 }
 
 /// Where a file that a person names is: in the storage, or at a path here; then the storage is its directory.
-pub fn place(storage: Storage, file: &str) -> Result<(Storage, String)> {
-    let in_storage = !file.contains('/') && storage.exists(file).map_err(|e| storage_error(&e))?;
+pub fn whereabouts(storages: &[Storage], file: &str) -> Result<(Storage, String)> {
+    let none = || Error::failed("bug", "there is no storage");
+    for storage in storages.iter().filter(|_| !file.contains('/')) {
+        if storage.exists(file).map_err(|e| storage_error(&e))? {
+            return Ok((storage.clone(), file.to_owned()));
+        }
+    }
     let path = PathBuf::from(file);
-    if in_storage || !path.is_file() {
-        return Ok((storage, file.to_owned()));
+    if !path.is_file() {
+        return Ok((storages.first().ok_or_else(none)?.clone(), file.to_owned()));
     }
     let path = std::path::absolute(&path).map_err(|e| Error::io(format!("cannot read {file}"), &e))?;
     let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {

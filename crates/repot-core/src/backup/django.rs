@@ -5,15 +5,15 @@
 //! Only what Django has a name for goes there: the application's database and the first media root.
 
 use std::io::Write as _;
+use std::sync::atomic::Ordering;
 
 use jiff::civil::DateTime;
 use repot_store::codec::{Cipher, Compression, Layers};
 use repot_store::dbbackup::metadata::{InvenTree, Metadata};
-use repot_store::dbbackup::naming::{DumpFormat, Naming, Wrapping};
+use repot_store::dbbackup::naming::{DumpFormat, Naming, NamingError, Wrapping};
 use repot_store::retention::Content;
-use repot_store::stored;
 
-use super::make::Maker;
+use super::make::{Maker, Request};
 use super::source::Source;
 use super::storage_error;
 use crate::error::{Error, Result};
@@ -39,18 +39,44 @@ pub struct Layout {
 /// The names of a set's files in the storage's root.
 #[derive(Debug, Default)]
 pub(super) struct Named {
-    pub(super) database: Option<String>,
-    pub(super) media: Option<String>,
-    /// The media root that `media` is of.
-    pub(super) root: Option<String>,
+    /// The application's database, and its file.
+    pub(super) database: Option<(String, String)>,
+    /// The first media root, and its file.
+    pub(super) media: Option<(String, String)>,
 }
 
 impl Named {
+    /// Gives the names; none where they are not asked for.
+    pub(super) fn new(request: &Request, source: &Source<'_>) -> Result<Self> {
+        let Some(layout) = &request.django else { return Ok(Named::default()) };
+        let wrapping = wrapping(request.layers())?;
+        let named = |r: std::result::Result<String, NamingError>| {
+            r.map_err(|e| Error::usage("bad-settings", "a file cannot be named as the settings say").why(e))
+        };
+        let mut found = Named::default();
+        if request.contents.contains(&Content::Db) {
+            let at = layout.taken_at;
+            let file = layout.naming.database_file(&layout.alias, &DumpFormat::PgCustom, wrapping, at);
+            found.database = Some((source.home_database().to_owned(), named(file)?));
+        }
+        if let Source::Compose(d) = source
+            && let Some(root) = d.profile.media.roots.first()
+            && request.contents.contains(&Content::Media)
+        {
+            let file = named(layout.naming.media_file(wrapping, layout.taken_at))?;
+            found.media = Some((root.name.clone(), file));
+        }
+        Ok(found)
+    }
+
+    fn files(&self) -> impl Iterator<Item = &String> {
+        self.database.iter().chain(&self.media).map(|(_, file)| file)
+    }
     pub(super) fn has(&self, name: &str) -> bool {
-        self.database.as_deref() == Some(name) || self.media.as_deref() == Some(name)
+        self.files().any(|f| f == name)
     }
     pub(super) fn any(&self) -> bool {
-        self.database.is_some() || self.media.is_some()
+        self.files().next().is_some()
     }
 }
 
@@ -72,39 +98,19 @@ fn wrapping(layers: Layers) -> Result<Wrapping> {
 }
 
 impl Maker<'_> {
-    /// Gives the names, and says whose they are before the first file is written.
-    pub(super) fn announce(&mut self, source: &Source<'_>) -> Result<()> {
-        let Some(layout) = &self.request.django else { return Ok(()) };
-        let wrapping = wrapping(self.layers())?;
-        let named = |r: std::result::Result<String, repot_store::dbbackup::naming::NamingError>| {
-            r.map_err(|e| Error::usage("bad-settings", "a file cannot be named as the settings say").why(e))
-        };
-        if self.wants(Content::Db) {
-            let file = layout.naming.database_file(&layout.alias, &DumpFormat::PgCustom, wrapping, layout.taken_at);
-            self.django.database = Some(named(file)?);
-        }
-        let root = match source {
-            Source::Compose(d) => d.profile.media.roots.first().map(|r| r.name.clone()),
-            Source::Url(_) => None,
-        };
-        if self.wants(Content::Media) && root.is_some() {
-            self.django.media = Some(named(layout.naming.media_file(wrapping, layout.taken_at))?);
-            self.django.root = root;
-        }
-        let mut names: Vec<String> = Vec::new();
-        if let Some(d) = &self.django.database {
-            names.extend([d.clone(), Naming::sidecar(d)]);
-        }
-        names.extend(self.django.media.clone());
+    /// Says whose the files in the root will be, before the first is written.
+    pub(super) fn announce(&self) -> Result<()> {
+        let Some(layout) = self.request.django.as_ref().filter(|_| self.django.any()) else { return Ok(()) };
+        let mut names: Vec<String> = self.django.files().cloned().collect();
+        names.extend(self.django.database.as_ref().map(|(_, file)| Naming::sidecar(file)));
         if !layout.naming.names_the_database() {
-            self.notes.push(
+            self.note(
                 "the filename template does not name the database: django-dbbackup's own --clean never removes such files; repot counts by its manifests"
                     .to_owned(),
             );
         }
-        self.begun = false;
-        stored::announce(self.storage, &self.set, &names).map_err(|e| storage_error(&e))?;
-        self.begun = true;
+        self.to.announce(&self.set, &names).map_err(|e| storage_error(&e))?;
+        self.begun.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -118,7 +124,7 @@ impl Maker<'_> {
         let failed = |e: &dyn std::fmt::Display| {
             Error::failed("storage", format!("the sidecar of {file} cannot be written")).why(e)
         };
-        let mut out = self.storage.writer(&Naming::sidecar(file)).map_err(|e| storage_error(&e))?;
+        let mut out = self.to.writer(&Naming::sidecar(file)).map_err(|e| storage_error(&e))?;
         out.write_all(m.write().as_bytes()).map_err(|e| failed(&e))?;
         out.finish().map(drop).map_err(|e| storage_error(&e))
     }

@@ -5,11 +5,13 @@
 //! one's name before it was compared with the fingerprint.
 
 mod configuration;
+mod databases;
 pub mod django;
 mod exclude;
 pub mod foreign;
 mod make;
 mod media;
+pub mod prune;
 pub mod restore;
 pub mod sets;
 pub mod source;

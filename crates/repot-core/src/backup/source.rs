@@ -58,6 +58,14 @@ impl Source<'_> {
         if plain.is_empty() { "database".to_owned() } else { plain }
     }
 
+    /// The application's database.
+    pub(super) fn home_database(&self) -> &str {
+        match self {
+            Source::Compose(d) => &d.database.name,
+            Source::Url(u) => u.connector.home_database(),
+        }
+    }
+
     /// Application and its version.
     pub(super) fn application(&self) -> (String, Option<String>) {
         match self {

@@ -5,24 +5,21 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use repot_core::app::detect::Deployment;
-use repot_core::backup::django::Layout;
-use repot_core::backup::foreign::settings::facts;
 use repot_core::backup::source::{Source, UrlSource};
 use repot_core::backup::{Made, Request, make};
 use repot_core::engine::postgres::session::UrlConnector;
 use repot_core::progress::{Event, Observer, human_bytes, human_seconds};
 use repot_core::{Error, Result};
 use repot_store::codec::{Compression, Encryption};
-use repot_store::dbbackup::settings::BackupSettings;
 use repot_store::retention::Content;
 use secrecy::SecretString;
 
-use super::open;
-use crate::cli::{BackupArgs, CompressArg, ContentArg, LayoutArg};
+use super::{open, prune};
+use crate::cli::{BackupArgs, CompressArg, ContentArg, LayoutArg, PruneArgs};
 use crate::config::{Setting, setting};
-use crate::storage::{encryption, storage};
-use crate::takeover::{ALIAS, machine, naming};
-use crate::terminal::{Progress, out, out_json, say};
+use crate::storage::{destinations, encryption};
+use crate::takeover::ALIAS;
+use crate::terminal::{Progress, out, out_json};
 
 impl From<ContentArg> for Content {
     fn from(c: ContentArg) -> Self {
@@ -54,12 +51,13 @@ pub fn contents(only: &[ContentArg], skip_db: bool, skip_media: bool) -> Result<
 }
 
 fn request(setting: &Setting, args: &BackupArgs, deployment: Option<&Deployment>) -> Result<Request> {
+    let django = args.layout.or(setting.config.backup.layout) == Some(LayoutArg::DjangoDbbackup);
     let compression = match args.compress {
         Some(CompressArg::Zstd) => Compression::Zstd,
         Some(CompressArg::Gzip) => Compression::Gzip,
         Some(CompressArg::None) => Compression::None,
         // django-dbbackup reads gzip only.
-        None if django_layout(setting, args) => setting.config.backup.compress.unwrap_or(Compression::Gzip),
+        None if django => setting.config.backup.compress.unwrap_or(Compression::Gzip),
         None => setting.config.backup.compress.unwrap_or_default(),
     };
     let settings = setting.django(deployment.is_some())?;
@@ -73,53 +71,22 @@ fn request(setting: &Setting, args: &BackupArgs, deployment: Option<&Deployment>
         encryption: if args.encrypt { encryption(setting)? } else { Encryption::None },
         scratch_dir: std::env::temp_dir(),
         configuration,
-        django: if django_layout(setting, args) { Some(layout(setting, args, &settings, deployment)?) } else { None },
+        django: if django { Some(setting.layout(args, &settings, deployment)?) } else { None },
         exclude: connector.map(|c| c.exclude.clone()).unwrap_or_default(),
-    })
-}
-
-fn django_layout(setting: &Setting, args: &BackupArgs) -> bool {
-    args.layout.or(setting.config.backup.layout) == Some(LayoutArg::DjangoDbbackup)
-}
-
-/// How files are named that django-dbbackup is to list.
-fn layout(
-    setting: &Setting,
-    args: &BackupArgs,
-    settings: &BackupSettings,
-    deployment: Option<&Deployment>,
-) -> Result<Layout> {
-    let machine = machine();
-    let given = args.server_name.as_deref().or(setting.config.backup.server_name.as_deref());
-    let engine = deployment.and_then(|d| d.profile.backup.engine.clone());
-    let inventree = match deployment {
-        Some(d) => facts(d).unwrap_or_else(|e| {
-            let why = e.why.clone().unwrap_or_default();
-            say(&format!("note: {} ({why}): the sidecar does not name it", e.what));
-            None
-        }),
-        None => None,
-    };
-    Ok(Layout {
-        naming: naming(settings, settings.server_name(given, &machine), &[ALIAS])?,
-        alias: ALIAS.to_owned(),
-        taken_at: jiff::Zoned::now().datetime(),
-        engine: engine.unwrap_or_else(|| "django.db.backends.postgresql".to_owned()),
-        inventree,
     })
 }
 
 pub fn run(args: &BackupArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
     // One at a time: an upgrade would stop the server in the middle.
-    let _lock = if args.url.is_none() { Some(open(&setting)?) } else { None };
+    let lock = if args.url.is_none() { Some(open(&setting)?) } else { None };
     let deployment = if args.url.is_none() { Some(setting.detect(args.service.as_deref())?) } else { None };
     if let Some(d) = &deployment {
         setting.know(d)?;
         setting.say_taken()?;
     }
     let request = request(&setting, args, deployment.as_ref())?;
-    let storage = storage(&setting, args.to.storage.as_deref())?;
+    let to = destinations(&setting, &args.to.storage)?;
     let progress = Progress::new();
     let started = Instant::now();
     progress.event(Event::StepStarted { number: 1, total: 1, title: "Back up".to_owned(), undo: false });
@@ -127,11 +94,12 @@ pub fn run(args: &BackupArgs) -> Result<()> {
         (Some(url), _) => {
             let password = setting.env.get("PGPASSWORD").map(|p| SecretString::from(p.clone()));
             let connector = UrlConnector::parse(url, password.as_ref())?;
-            make(&Source::Url(Box::new(UrlSource::new(connector))), &storage, &request, &progress)
+            make(&Source::Url(Box::new(UrlSource::new(connector))), &to, &request, &progress)
         }
-        (None, Some(d)) => make(&Source::Compose(d), &storage, &request, &progress),
+        (None, Some(d)) => make(&Source::Compose(d), &to, &request, &progress),
         (None, None) => return Err(Error::failed("bug", "there is nothing to back up from")),
     };
+    drop(lock);
     match &made {
         Ok(m) => progress.event(Event::StepDone {
             seconds: started.elapsed().as_secs_f64(),
@@ -144,6 +112,22 @@ pub fn run(args: &BackupArgs) -> Result<()> {
         out_json(&made);
     } else {
         out(render(&made));
+    }
+    if args.clean { clean(&setting, args, &made) } else { Ok(()) }
+}
+
+/// Prunes, now that there is one more set. The set is complete, whatever comes of it.
+fn clean(setting: &Setting, args: &BackupArgs, made: &Made) -> Result<()> {
+    let prune = PruneArgs {
+        at: args.at.clone(),
+        storage: args.to.clone(),
+        project: Some(made.project.clone()),
+        dry_run: false,
+    };
+    let pruned = prune::prune(setting, &mut open(setting)?, &prune)?;
+    if !args.at.json {
+        let gone = pruned.iter().flat_map(|p| &p.sets).filter(|s| !s.keep).count();
+        out(format!("  deleted        {gone} older sets that no rule keeps\n"));
     }
     Ok(())
 }
@@ -169,6 +153,8 @@ fn render(m: &Made) -> String {
     for n in &m.notes {
         let _ = writeln!(t, "  note: {n}");
     }
-    let _ = writeln!(t, "  in             {}", m.storage);
+    for s in &m.storages {
+        let _ = writeln!(t, "  in             {s}");
+    }
     t
 }

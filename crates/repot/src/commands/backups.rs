@@ -1,74 +1,132 @@
 //! `repot backups`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use repot_core::Result;
 use repot_core::backup::foreign::{self, ForeignSummary};
 use repot_core::backup::sets::{Summary, all, summary};
+use repot_core::journal::catalog::Verification;
 use repot_core::progress::human_bytes;
+use repot_core::upgrade::run::Workspace;
 use repot_store::MadeBy;
 use repot_store::codec::{Cipher, Compression};
 use repot_store::retention::Content;
+use repot_store::stored::Stored;
+use serde::Serialize;
 
 use crate::cli::BackupsArgs;
 use crate::config::setting;
-use crate::storage::storage;
+use crate::storage::places;
 use crate::terminal::{out, out_json};
 
+/// A storage's sets.
+#[derive(Serialize)]
+struct Listed {
+    storage: String,
+    name: String,
+    sets: Vec<Known>,
+    /// Files of django-dbbackup's.
+    django_dbbackup: Vec<ForeignSummary>,
+    /// Why it could not be listed.
+    error: Option<String>,
+}
+
 /// Names of files that belong to the sets.
-pub fn owned(sets: &[repot_store::stored::Stored]) -> std::collections::BTreeSet<String> {
+pub fn owned(sets: &[Stored]) -> BTreeSet<String> {
     sets.iter().flat_map(|s| s.beside.clone()).collect()
+}
+
+/// A set, and what the checks of it found.
+#[derive(Serialize)]
+struct Known {
+    #[serde(flatten)]
+    set: Summary,
+    /// The newest check of each level.
+    verifications: Vec<Verification>,
 }
 
 pub fn run(args: &BackupsArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
-    let storage = storage(&setting, args.storage.storage.as_deref())?;
-    let stored = all(&storage)?;
-    let names = setting.names(args.storage.storage.is_none())?;
-    let mut files: Vec<ForeignSummary> = foreign::all(&storage, &names, &owned(&stored))?
-        .iter()
-        .filter(|f| args.content.is_none_or(|c| foreign::content(f) == Content::from(c)))
-        .map(foreign::summary)
-        .collect();
-    let mut sets: Vec<Summary> = stored.iter().map(summary).collect();
-    if let Some(c) = args.content {
-        sets.retain(|s| s.contents.contains(&Content::from(c)));
-    }
-    let encrypted = |s: &Summary| s.encryption.map(|c| c != Cipher::None);
-    let compressed = |s: &Summary| s.compression.map(|c| c != Compression::None);
-    for (asked, of, want) in [
-        (args.encrypted, &encrypted as &dyn Fn(&Summary) -> Option<bool>, true),
-        (args.not_encrypted, &encrypted, false),
-        (args.compressed, &compressed, true),
-        (args.not_compressed, &compressed, false),
-    ] {
-        if asked {
-            sets.retain(|s| of(s) == Some(want));
-        }
-    }
-    for (asked, of, want) in [
-        (args.encrypted, (|f| f.encrypted) as fn(&ForeignSummary) -> bool, true),
-        (args.not_encrypted, |f| f.encrypted, false),
-        (args.compressed, |f| f.compressed, true),
-        (args.not_compressed, |f| f.compressed, false),
-    ] {
-        if asked {
-            files.retain(|f| of(f) == want);
-        }
+    let verifications = match Workspace::look(&setting.state_dir)? {
+        Some(mut w) => w.catalog().verifications()?,
+        None => Vec::new(),
+    };
+    let (mut listed, mut failed) = (Vec::new(), Ok(()));
+    let names = setting.names(args.storage.storage.is_empty())?;
+    for place in places(&setting, &args.storage.storage)? {
+        let found = all(&place.storage).and_then(|sets| {
+            let files = foreign::all(&place.storage, &names, &owned(&sets))?;
+            Ok((sets, files))
+        });
+        let (sets, files, error) = match found {
+            Ok((sets, files)) => (sets, files, None),
+            Err(e) => {
+                let why = e.to_string();
+                failed = failed.and(Err(e));
+                (Vec::new(), Vec::new(), Some(why))
+            }
+        };
+        let django_dbbackup = files
+            .iter()
+            .filter(|f| args.content.is_none_or(|c| foreign::content(f) == Content::from(c)))
+            .map(foreign::summary)
+            .filter(|f| fits(args, Some(f.encrypted), Some(f.compressed)))
+            .collect();
+        let sets = sets.iter().map(summary).filter(|s| wanted(args, s)).map(|set| {
+            let mut newest: BTreeMap<&str, &Verification> = BTreeMap::new();
+            for v in verifications.iter().filter(|v| v.storage == place.address && v.set == set.set) {
+                newest.insert(&v.level, v);
+            }
+            let verifications = newest.into_values().cloned().collect();
+            Known { set, verifications }
+        });
+        let sets = sets.collect();
+        let storage = place.storage.describe().to_owned();
+        listed.push(Listed { storage, name: place.name, sets, django_dbbackup, error });
     }
     if args.at.json {
-        out_json(
-            &serde_json::json!({ "storage": storage.describe(), "sets": sets, "django_dbbackup": files }),
-        );
-    } else if sets.is_empty() && files.is_empty() {
-        out(format!("No backup sets in {}.\n", storage.describe()));
+        out_json(&serde_json::json!({ "storages": listed }));
     } else {
-        out(sets.iter().map(line).chain(files.iter().map(foreign_line)).collect::<String>());
+        out(render(&listed));
     }
-    Ok(())
+    failed
 }
 
-fn line(s: &Summary) -> String {
+fn wanted(args: &BackupsArgs, s: &Summary) -> bool {
+    let encrypted = s.encryption.map(|c| c != Cipher::None);
+    let compressed = s.compression.map(|c| c != Compression::None);
+    args.content.is_none_or(|c| s.contents.contains(&Content::from(c))) && fits(args, encrypted, compressed)
+}
+
+/// Whether the filters let something pass that is, or is not, or may be, encrypted and compressed.
+fn fits(args: &BackupsArgs, encrypted: Option<bool>, compressed: Option<bool>) -> bool {
+    let fits = |asked: bool, is: Option<bool>, want: bool| !asked || is == Some(want);
+    fits(args.encrypted, encrypted, true)
+        && fits(args.not_encrypted, encrypted, false)
+        && fits(args.compressed, compressed, true)
+        && fits(args.not_compressed, compressed, false)
+}
+
+fn render(listed: &[Listed]) -> String {
+    let mut t = String::new();
+    let many = listed.len() > 1;
+    for l in listed {
+        if many && !(l.sets.is_empty() && l.django_dbbackup.is_empty()) {
+            let _ = writeln!(t, "In {} ({}):", l.name, l.storage);
+        }
+        if let Some(why) = &l.error {
+            let _ = writeln!(t, "{}: {why}", l.name);
+        } else if l.sets.is_empty() && l.django_dbbackup.is_empty() {
+            let _ = writeln!(t, "No backup sets in {}.", l.storage);
+        }
+        t.extend(l.sets.iter().map(|k| line(&k.set, &k.verifications)));
+        t.extend(l.django_dbbackup.iter().map(foreign_line));
+    }
+    t
+}
+
+fn line(s: &Summary, checks: &[Verification]) -> String {
     let mut t = String::new();
     let _ = write!(t, "{:<48} {:>8}", s.set, human_bytes(s.size_bytes));
     if s.state != "complete" {
@@ -102,8 +160,19 @@ fn line(s: &Summary) -> String {
     if let Some(l) = &s.label {
         parts.push(format!("label {l}"));
     }
+    let newest = checks.iter().max_by(|a, b| a.at.cmp(&b.at));
+    match newest {
+        Some(v) if v.damages == 0 => parts.push(format!("{} good {}", v.level, day(&v.at))),
+        Some(v) => parts.push(format!("DAMAGED, found {}", day(&v.at))),
+        None => {}
+    }
     let _ = writeln!(t, "  {}", parts.join("; "));
     t
+}
+
+/// The day of a time.
+fn day(at: &str) -> &str {
+    at.split('T').next().unwrap_or(at)
 }
 
 /// A file of django-dbbackup's. What its name leaves open is not guessed.

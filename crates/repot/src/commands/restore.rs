@@ -4,16 +4,17 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use repot_core::backup::restore::{Action, Plan, Request, Restore, needs};
-use repot_core::backup::sets::{Checker, check, find};
+use repot_core::backup::sets::{Checker, check, find_among};
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
+use repot_store::storage::Storage;
 use repot_store::stored::Level;
 
 use super::backup::contents;
 use super::{open, restore_foreign};
 use crate::cli::RestoreArgs;
 use crate::config::setting;
-use crate::storage::{keys, storage};
+use crate::storage::{keys, places};
 use crate::terminal::{Progress, confirm, out, out_json, say};
 
 pub fn run(args: &RestoreArgs) -> Result<()> {
@@ -21,13 +22,18 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
     if restore_foreign::wanted(&setting, args)? {
         return restore_foreign::run(&setting, args);
     }
-    let storage = storage(&setting, args.storage.storage.as_deref())?;
+    let places = places(&setting, &args.storage.storage)?;
     let keys = keys(&setting, &args.identity)?;
     // One at a time, and not while an upgrade is half done.
     let workspace = open(&setting)?;
     workspace.require_free()?;
     let deployment = setting.detect(args.service.as_deref())?;
-    let (set, manifest) = find(&storage, &args.set, Some(&deployment.project.name))?;
+    let storages: Vec<&Storage> = places.iter().map(|p| &p.storage).collect();
+    let (at, set, manifest, notes) = find_among(&storages, &args.set, Some(&deployment.project.name))?;
+    for n in notes {
+        say(format!("note: {n}"));
+    }
+    let storage = storages[at];
     let request = Request {
         contents: contents(&args.only, args.skip_db, args.skip_media)?,
         database: args.database.clone(),
@@ -36,7 +42,7 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
     };
     let restore = Restore {
         deployment: &deployment,
-        storage: &storage,
+        storage,
         set: &set.name,
         manifest: &manifest,
         keys: &keys,
@@ -54,8 +60,7 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
     };
     let since = step(1, "Check the set");
     let wanted = |f: &repot_store::FileEntry| needs(&request, f);
-    let checker =
-        Checker { storage: &storage, level: Level::Archive, keys: &keys, scratch_dir: &request.scratch_dir };
+    let checker = Checker { storage, level: Level::Archive, keys: &keys, scratch_dir: &request.scratch_dir };
     let damages = check(&checker, &set.name, &manifest, &wanted, &progress)
         .inspect_err(|_| progress.event(Event::StepFailed))?;
     if !damages.is_empty() {

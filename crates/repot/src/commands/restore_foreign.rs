@@ -18,8 +18,8 @@ use repot_store::stored::Level;
 use super::open;
 use crate::cli::RestoreArgs;
 use crate::config::Setting;
-use crate::storage::{keys, storage};
-use crate::takeover::place;
+use crate::storage::{keys, places};
+use crate::takeover::whereabouts;
 use crate::terminal::{Progress, confirm, out, out_json, say};
 
 /// Whether the arguments name files of django-dbbackup's, and not a set.
@@ -36,14 +36,15 @@ fn file_name(path: &str) -> &str {
 }
 
 pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
-    let names = setting.names(args.storage.storage.is_none())?;
-    let stored = storage(setting, args.storage.storage.as_deref())?;
+    let names = setting.names(args.storage.storage.is_empty())?;
+    let stored: Vec<Storage> =
+        places(setting, &args.storage.storage)?.into_iter().map(|p| p.storage).collect();
     let keys = keys(setting, &args.identity)?;
     let workspace = open(setting)?;
     workspace.require_free()?;
     let find = |file: &Option<String>| -> Result<Option<(Storage, Shelved)>> {
         let Some(file) = file else { return Ok(None) };
-        let (storage, name) = place(stored.clone(), file)?;
+        let (storage, name) = whereabouts(&stored, file)?;
         let found = foreign::find(&storage, &names, &name)?;
         Ok(Some((storage, found)))
     };

@@ -144,7 +144,7 @@ fn shop() -> Stack {
 }
 
 fn files(s: &Stack) -> Vec<serde_json::Value> {
-    s.repot(&["backups", "--json"]).ok().json()["django_dbbackup"].as_array().unwrap().clone()
+    s.repot(&["backups", "--json"]).ok().json()["storages"][0]["django_dbbackup"].as_array().unwrap().clone()
 }
 
 fn is_well(s: &Stack) {
@@ -279,14 +279,14 @@ fn what_repot_wrote_is_listed_and_restored_by_django_dbbackup() {
         let _ = s.psql("postgres", "SELECT format('DROP DATABASE %I', datname) FROM pg_database WHERE datname ~ '_repot_' \\gexec");
         let _ = s.psql("app", "INSERT INTO django_session VALUES ('k', 'd', now())");
     }
-    assert_eq!(s.repot(&["backups", "--json"]).ok().json()["sets"].as_array().unwrap().len(), 4);
+    assert_eq!(s.repot(&["backups", "--json"]).ok().json()["storages"][0]["sets"].as_array().unwrap().len(), 4);
     // One path for two files is refused; a damaged file is named; a cut-off set owns its files.
     s.write("repot.toml", "profiles = [\"mini.toml\"]\n[backup]\nlayout = \"django-dbbackup\"\ndate_format = \"%Y-%m-%d\"\n");
     let _ = s.repot(&["backup", "--only", "db"]).ok();
-    let sets = s.repot(&["backups", "--json"]).ok().json()["sets"].as_array().unwrap().len();
+    let sets = s.repot(&["backups", "--json"]).ok().json()["storages"][0]["sets"].as_array().unwrap().len();
     let again = s.repot(&["backup", "--only", "db"]);
     assert!(again.stderr.contains("would overwrite the other"), "{again}");
-    assert_eq!(s.repot(&["backups", "--json"]).ok().json()["sets"].as_array().unwrap().len(), sets, "nothing was left");
+    assert_eq!(s.repot(&["backups", "--json"]).ok().json()["storages"][0]["sets"].as_array().unwrap().len(), sets, "nothing was left");
     s.write("repot.toml", "profiles = [\"mini.toml\"]\n[backup]\nlayout = \"django-dbbackup\"\n");
     let _ = s.repot_failing(&["backup"], "backup::before-manifest=return(kill)").was_killed();
     assert!(files(&s).is_empty(), "{:?}", files(&s));
