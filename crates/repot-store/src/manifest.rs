@@ -152,6 +152,10 @@ pub struct Manifest {
     pub application: String,
     /// Its version, where known.
     pub application_version: Option<String>,
+    /// What the application says of its version, as a sidecar of django-dbbackup has it; none where the profile knows
+    /// no way to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_facts: Option<serde_json::Value>,
     /// The Compose project, or whatever names the installation.
     pub project: String,
     /// The run that made it; for `repot backup` the set's own time and number.

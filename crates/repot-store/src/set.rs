@@ -239,6 +239,7 @@ mod tests {
             repot: "0".into(),
             application: "test".into(),
             application_version: None,
+            application_facts: None,
             project: "p".into(),
             run: "r".into(),
             made_by: MadeBy::Upgrade,

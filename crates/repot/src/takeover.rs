@@ -8,10 +8,13 @@ use repot_core::backup::foreign::settings::{Taken, facts, of_application};
 use repot_core::backup::storage_error;
 use repot_core::app::detect::Deployment;
 use repot_core::host::compose::project::locate;
+use jiff::civil::DateTime;
 use repot_core::{Error, Kind, Result};
+use repot_store::dbbackup::metadata::{Finding, InvenTree, Judgement, Metadata, PresentVersion, judge};
 use repot_store::dbbackup::naming::{Naming, NamingSpec};
 use repot_store::dbbackup::settings::{BackupSettings, Weight, from_dbbackup};
 use repot_store::dbbackup::shelf::Names;
+use repot_store::retention::KeepRules;
 use repot_store::storage::{Storage, StorageConfig, from_django};
 use serde_json::Value;
 
@@ -199,27 +202,74 @@ impl Setting {
         &self,
         args: &BackupArgs,
         settings: &BackupSettings,
-        deployment: Option<&Deployment>,
+        sidecar: Metadata,
+        taken_at: DateTime,
     ) -> Result<Layout> {
         let machine = machine();
         let given = args.server_name.as_deref().or(self.config.backup.server_name.as_deref());
-        let engine = deployment.and_then(|d| d.profile.backup.engine.clone());
-        let inventree = match deployment {
-            Some(d) => facts(d).unwrap_or_else(|e| {
-                let why = e.why.clone().unwrap_or_default();
-                say(format!("note: {} ({why}): the sidecar does not name it", e.what));
-                None
-            }),
-            None => None,
-        };
         Ok(Layout {
             naming: naming(settings, settings.server_name(given, &machine), &[ALIAS])?,
             alias: ALIAS.to_owned(),
-            taken_at: jiff::Zoned::now().datetime(),
-            engine: engine.unwrap_or_else(|| "django.db.backends.postgresql".to_owned()),
-            inventree,
+            taken_at,
+            sidecar,
         })
     }
+
+    /// The rules of `[keep]`; without any, those that DBBACKUP_CLEANUP_KEEP in `[backup.dbbackup]` stands for.
+    pub fn keep_rules(&self) -> Result<KeepRules> {
+        let given = self.config.backup.dbbackup.as_ref().is_some_and(|t| t.contains_key("DBBACKUP_CLEANUP_KEEP"));
+        if !self.config.keep.is_empty() || !given {
+            return Ok(self.config.keep.clone());
+        }
+        let b = self.django(false)?;
+        // Both counted by django-dbbackup file by file; here they are counted of what the sets hold.
+        let rules = serde_json::json!({ "last": b.keep, "content": { "media": { "last": b.keep_media } } });
+        serde_json::from_value(rules)
+            .map_err(|e| Error::usage("bad-settings", "DBBACKUP_CLEANUP_KEEP cannot be used").why(e))
+    }
+}
+
+/// Django's engine, as the application's sidecars name it.
+pub fn engine(d: Option<&Deployment>) -> String {
+    let named = d.and_then(|d| d.profile.backup.engine.clone());
+    named.unwrap_or_else(|| "django.db.backends.postgresql".to_owned())
+}
+
+/// What the application says of itself; said where it cannot be asked.
+pub fn told(d: &Deployment) -> Option<InvenTree> {
+    facts(d).unwrap_or_else(|e| {
+        let why = e.why.clone().unwrap_or_default();
+        say(format!("note: {} ({}): versions are not recorded or compared", e.what, why.lines().next().unwrap_or_default()));
+        None
+    })
+}
+
+/// Judges what a backup says of its application by the rules of InvenTree: an error where it may not be restored; else
+/// what should be known before.
+pub fn judged(
+    setting: &Setting,
+    allow_newer_version: bool,
+    d: &Deployment,
+    what: &str,
+    metadata: &Metadata,
+) -> Result<Vec<String>> {
+    let asks = metadata.inventree_version().is_some();
+    let present = PresentVersion {
+        engine: Some(engine(Some(d))),
+        inventree: if asks { told(d) } else { None },
+        now: jiff::Zoned::now().datetime(),
+        allow_newer_version: allow_newer_version || setting.django(true)?.allow_newer_version,
+    };
+    let Judgement { refusals, warnings } = judge(metadata, &present);
+    if refusals.is_empty() {
+        return Ok(warnings.iter().map(Finding::to_string).collect());
+    }
+    let why: Vec<String> = refusals.iter().map(Finding::to_string).collect();
+    let newer = refusals.iter().any(|f| matches!(f, Finding::NewerApi { .. }));
+    let code = if newer { "newer-version" } else { "other-engine" };
+    Err(Error::refused(code, format!("{what} is not for this application"))
+        .why(why.join("\n"))
+        .help("nothing was touched"))
 }
 
 /// What a connector asks for and repot has no place for.

@@ -30,10 +30,19 @@ pub struct Layout {
     pub alias: String,
     /// Local time of the application.
     pub taken_at: DateTime,
-    /// Django's `ENGINE`.
-    pub engine: String,
-    /// What InvenTree says of itself; none for other applications.
-    pub inventree: Option<InvenTree>,
+    /// The sidecar of the database's file.
+    pub sidecar: Metadata,
+}
+
+/// What a sidecar says of a database that pg_dump reads: Django's `ENGINE` and, of InvenTree, its own words.
+/// `taken_at`: local time of the application.
+#[must_use]
+pub fn sidecar(engine: &str, inventree: Option<&InvenTree>, taken_at: DateTime) -> Metadata {
+    let m = Metadata::new(engine, CONNECTOR);
+    match inventree {
+        Some(app) => m.with_inventree(app, taken_at),
+        None => m,
+    }
 }
 
 /// The names of a set's files in the storage's root.
@@ -117,15 +126,11 @@ impl Maker<'_> {
     /// Writes the sidecar of the database's file.
     pub(super) fn sidecar(&self, file: &str) -> Result<()> {
         let Some(layout) = &self.request.django else { return Ok(()) };
-        let mut m = Metadata::new(&layout.engine, CONNECTOR);
-        if let Some(app) = &layout.inventree {
-            m = m.with_inventree(app, layout.taken_at);
-        }
         let failed = |e: &dyn std::fmt::Display| {
             Error::failed("storage", format!("the sidecar of {file} cannot be written")).why(e)
         };
         let mut out = self.to.writer(&Naming::sidecar(file)).map_err(|e| storage_error(&e))?;
-        out.write_all(m.write().as_bytes()).map_err(|e| failed(&e))?;
+        out.write_all(layout.sidecar.write().as_bytes()).map_err(|e| failed(&e))?;
         out.finish().map(drop).map_err(|e| storage_error(&e))
     }
 }

@@ -47,6 +47,8 @@ pub struct Request {
     pub configuration: Vec<PathBuf>,
     /// Where the application's database and media are to be files that django-dbbackup lists and restores.
     pub django: Option<django::Layout>,
+    /// What the application says of its version, in the form of a sidecar.
+    pub facts: Option<Value>,
     /// Tables of the application's database whose rows are left out: `table` or `schema.table`.
     pub exclude: Vec<String>,
 }
@@ -243,6 +245,7 @@ impl Maker<'_> {
             repot: env!("CARGO_PKG_VERSION").to_owned(),
             application,
             application_version,
+            application_facts: self.request.facts.clone(),
             project: source.project(),
             run: self.run.clone(),
             made_by: MadeBy::Backup,

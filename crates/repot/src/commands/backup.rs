@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use repot_core::app::detect::Deployment;
+use repot_core::backup::django::sidecar;
 use repot_core::backup::source::{Source, UrlSource};
 use repot_core::backup::{Made, Request, make};
 use repot_core::engine::postgres::session::UrlConnector;
@@ -18,7 +19,7 @@ use super::{open, prune};
 use crate::cli::{BackupArgs, CompressArg, ContentArg, LayoutArg, PruneArgs};
 use crate::config::{Setting, setting};
 use crate::storage::{destinations, encryption};
-use crate::takeover::ALIAS;
+use crate::takeover::{ALIAS, engine, told};
 use crate::terminal::{Progress, out, out_json};
 
 impl From<ContentArg> for Content {
@@ -62,6 +63,9 @@ fn request(setting: &Setting, args: &BackupArgs, deployment: Option<&Deployment>
     };
     let settings = setting.django(deployment.is_some())?;
     let connector = settings.connectors.get(ALIAS);
+    let inventree = deployment.and_then(told);
+    let taken_at = jiff::Zoned::now().datetime();
+    let sidecar = sidecar(&engine(deployment), inventree.as_ref(), taken_at);
     let mut configuration = vec![setting.dir.join("repot.toml")];
     configuration.extend(setting.config.profiles.iter().map(|p| setting.dir.join(p)));
     Ok(Request {
@@ -71,7 +75,8 @@ fn request(setting: &Setting, args: &BackupArgs, deployment: Option<&Deployment>
         encryption: if args.encrypt { encryption(setting)? } else { Encryption::None },
         scratch_dir: std::env::temp_dir(),
         configuration,
-        django: if django { Some(setting.layout(args, &settings, deployment)?) } else { None },
+        django: if django { Some(setting.layout(args, &settings, sidecar.clone(), taken_at)?) } else { None },
+        facts: inventree.and_then(|_| serde_json::from_str(&sidecar.write()).ok()),
         exclude: connector.map(|c| c.exclude.clone()).unwrap_or_default(),
     })
 }

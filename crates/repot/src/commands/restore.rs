@@ -3,18 +3,23 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use repot_core::app::detect::Deployment;
 use repot_core::backup::restore::{Action, Plan, Request, Restore, needs};
 use repot_core::backup::sets::{Checker, check, find_among};
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
+use repot_store::Manifest;
+use repot_store::dbbackup::metadata::Metadata;
+use repot_store::retention::Content;
 use repot_store::storage::Storage;
 use repot_store::stored::Level;
 
 use super::backup::contents;
 use super::{open, restore_foreign};
 use crate::cli::RestoreArgs;
-use crate::config::setting;
+use crate::config::{Setting, setting};
 use crate::storage::{keys, places};
+use crate::takeover::judged;
 use crate::terminal::{Progress, confirm, out, out_json, say};
 
 pub fn run(args: &RestoreArgs) -> Result<()> {
@@ -49,6 +54,11 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
         request: &request,
     };
     restore.require_possible()?;
+    if request.contents.contains(&Content::Db) {
+        for w in of_another_version(&setting, args, &deployment, &set.name, &manifest)? {
+            say(format!("note: {w}"));
+        }
+    }
     let progress = Progress::new();
     let step = |number: usize, title: &str| {
         progress.event(Event::StepStarted { number, total: 2, title: title.to_owned(), undo: false });
@@ -91,6 +101,26 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
         out(render(&plan, true));
     }
     Ok(())
+}
+
+/// InvenTree's rules on restoring from another version, for what the manifest says of it.
+fn of_another_version(
+    setting: &Setting,
+    args: &RestoreArgs,
+    d: &Deployment,
+    set: &str,
+    manifest: &Manifest,
+) -> Result<Vec<String>> {
+    let facts = manifest.application_facts.as_ref().and_then(|f| Metadata::read(f.to_string().as_bytes()).ok());
+    if let Some(m) = facts {
+        return judged(setting, args.allow_newer_version, d, set, &m);
+    }
+    Ok(match (&manifest.application_version, &d.application_version) {
+        (Some(then), Some(now)) if then != now => {
+            vec![format!("the set is of {} {then}, and this is {now}", manifest.application)]
+        }
+        _ => Vec::new(),
+    })
 }
 
 fn render(plan: &Plan, restored: bool) -> String {

@@ -3,13 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use repot_core::app::detect::Deployment;
 use repot_core::backup::foreign::restore::{ForeignPlan, ForeignRestore, ForeignRestored};
-use repot_core::backup::foreign::{self, settings};
+use repot_core::backup::foreign;
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
 use repot_store::codec::Keys;
-use repot_store::dbbackup::metadata::PresentVersion;
 use repot_store::dbbackup::naming::Content;
 use repot_store::dbbackup::shelf::Shelved;
 use repot_store::storage::Storage;
@@ -19,7 +17,7 @@ use super::open;
 use crate::cli::RestoreArgs;
 use crate::config::Setting;
 use crate::storage::{keys, places};
-use crate::takeover::whereabouts;
+use crate::takeover::{judged, whereabouts};
 use crate::terminal::{Progress, confirm, out, out_json, say};
 
 /// Whether the arguments name files of django-dbbackup's, and not a set.
@@ -77,7 +75,10 @@ pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
         file,
         keys: &keys,
         database: args.database.as_deref(),
-        present: present(setting, args, &deployment, file)?,
+        warnings: match &file.metadata {
+            Some(m) => judged(setting, args.allow_newer_version, &deployment, &file.file.name, m)?,
+            None => Vec::new(),
+        },
     };
     let progress = Progress::new();
     let plan = checked(&restore, from, file, &keys, &progress)?;
@@ -129,31 +130,6 @@ fn checked(
         Err(_) => progress.event(Event::StepFailed),
     }
     result
-}
-
-/// What the file would be restored into. The application is asked only where the file's sidecar can be compared.
-fn present(
-    setting: &Setting,
-    args: &RestoreArgs,
-    deployment: &Deployment,
-    file: &Shelved,
-) -> Result<PresentVersion> {
-    let told = file.metadata.as_ref().is_some_and(|m| m.inventree_version().is_some());
-    let inventree = if told {
-        settings::facts(deployment).unwrap_or_else(|e| {
-            let why = e.why.clone().unwrap_or_default();
-            say(&format!("note: {} ({why}): versions are not compared", e.what));
-            None
-        })
-    } else {
-        None
-    };
-    Ok(PresentVersion {
-        engine: Some(deployment.profile.backup.engine.clone().unwrap_or_else(|| "django.db.backends.postgresql".to_owned())),
-        inventree,
-        now: jiff::Zoned::now().datetime(),
-        allow_newer_version: args.allow_newer_version || setting.django(true)?.allow_newer_version,
-    })
 }
 
 fn render(plan: &ForeignPlan, restored: Option<&ForeignRestored>) -> String {

@@ -32,7 +32,7 @@ DBBACKUP_GPG_RECIPIENT = 'backup@example.org'
 DBBACKUP_GPG_ALWAYS_TRUST = True
 DBBACKUP_SEND_EMAIL = False
 if os.environ.get('PLAIN'):
-    DBBACKUP_CONNECTORS = {'default': {'CONNECTOR': 'dbbackup.db.postgresql.PgDumpConnector', 'DROP': False}}
+    DBBACKUP_CONNECTORS = {'default': {'CONNECTOR': 'dbbackup.db.postgresql.PgDumpConnector'}}
 def setter(metadata): return {'ivt_1_version': os.environ.get('VERSION', '1.2.0'), 'ivt_1_version_api': int(os.environ.get('API', '400')), 'ivt_1_plugins_enabled': False, 'ivt_1_plugins_file_hash': None, 'ivt_1_installer': 'DOC', 'ivt_1_backup_time': '2026-11-21T00:29:02.000000', 'ivt_1_debug': False}
 DBBACKUP_BACKUP_METADATA_SETTER = setter
 "#;
@@ -260,7 +260,7 @@ fn what_repot_wrote_is_listed_and_restored_by_django_dbbackup() {
             how.push("--uncompress");
         }
         if form.contains(&"--encrypt") {
-            how.push("--decrypt");
+            how.extend(["--decrypt", "--passphrase", "none is wanted"]);
         }
         let of = |kind: &str| listed.iter().filter(|n| n.contains(kind)).max().unwrap().clone();
         let (db, media) = (of("-db-"), of("-media-"));

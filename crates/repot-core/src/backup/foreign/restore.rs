@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 
 use repot_store::codec::Keys;
-use repot_store::dbbackup::metadata::{Finding, Judgement, PresentVersion, judge};
 use repot_store::dbbackup::naming::{Content, DumpFormat};
 use repot_store::dbbackup::shelf::Shelved;
 use repot_store::storage::Storage;
@@ -48,8 +47,8 @@ pub struct ForeignRestore<'a> {
     pub keys: &'a Keys,
     /// The database that it is restored as; the application's where none is named.
     pub database: Option<&'a str>,
-    /// What the file would be restored into.
-    pub present: PresentVersion,
+    /// What its sidecar makes one say before.
+    pub warnings: Vec<String>,
 }
 
 /// What a restore will do.
@@ -99,19 +98,7 @@ impl ForeignRestore<'_> {
             )
             .help("nothing was touched; restore it into the database system that it is of"));
         }
-        let Judgement { refusals, warnings } = match &self.file.metadata {
-            Some(m) => judge(m, &self.present),
-            None => Judgement::default(),
-        };
-        if !refusals.is_empty() {
-            let why: Vec<String> = refusals.iter().map(Finding::to_string).collect();
-            let newer = refusals.iter().any(|f| matches!(f, Finding::NewerApi { .. }));
-            let code = if newer { "newer-version" } else { "other-engine" };
-            return Err(Error::refused(code, format!("{} is not for this application", self.file.file.name))
-                .why(why.join("\n"))
-                .help("nothing was touched"));
-        }
-        let mut warnings: Vec<String> = warnings.iter().map(Finding::to_string).collect();
+        let mut warnings = self.warnings.clone();
         if self.file.metadata.is_none() {
             warnings.push(match &self.file.sidecar_damage {
                 Some(why) => format!("its sidecar cannot be read ({why}): of which version it is cannot be told"),
