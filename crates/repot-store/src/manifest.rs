@@ -170,6 +170,9 @@ pub struct Manifest {
     pub server_version_num: u32,
     /// Version of the client that wrote the dumps, as it calls itself; a pg_restore at least as new reads them.
     pub client: String,
+    /// Image of that server, where it runs in a container.
+    #[serde(default)]
+    pub image: Option<String>,
     /// The files.
     pub files: Vec<FileEntry>,
     /// Number of the server's next transaction when the set was made (`txid_snapshot_xmax`), where nobody could

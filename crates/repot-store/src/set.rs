@@ -262,6 +262,7 @@ mod tests {
                 at_root: false,
             }],
             moved_sequences: Vec::new(),
+            image: None,
             next_transaction: None,
             fingerprint: serde_json::Value::Null,
         };

@@ -289,6 +289,8 @@ pub enum LevelArg {
     Files,
     /// Every file also decrypts and decompresses, and its content is what was written
     Archive,
+    /// Besides, restored into a throw-away server and directory, it is equal to what was backed up
+    Restore,
 }
 
 #[derive(Debug, Args)]
@@ -343,9 +345,21 @@ pub struct RestoreArgs {
     /// Only this; may be given more than once
     #[arg(long, value_name = "WHAT")]
     pub only: Vec<ContentArg>,
+    /// Into the server of this connection URL, instead of the Compose project; the password from PGPASSWORD
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
     /// Only this database
     #[arg(long, value_name = "D")]
     pub database: Option<String>,
+    /// Only rows of this schema, into a database of their own; may be given more than once
+    #[arg(long, value_name = "S")]
+    pub schema: Vec<String>,
+    /// Only rows of this table, into a database of their own; may be given more than once
+    #[arg(long, value_name = "T")]
+    pub table: Vec<String>,
+    /// Fill media in: files that are not in the set stay; without it the live directory is set aside
+    #[arg(long)]
+    pub replace: bool,
     /// Leave the databases out
     #[arg(long)]
     pub skip_db: bool,

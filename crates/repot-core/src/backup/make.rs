@@ -252,6 +252,7 @@ impl Maker<'_> {
             label: self.request.label.clone(),
             server_version_num: version,
             client,
+            image: source.deployment().filter(|_| version > 0).map(|d| d.database.source_image.clone()),
             files,
             next_transaction: None,
             moved_sequences: moved,

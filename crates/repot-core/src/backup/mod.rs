@@ -7,6 +7,7 @@
 mod configuration;
 mod databases;
 pub mod django;
+pub mod drill;
 mod exclude;
 pub mod foreign;
 mod make;

@@ -25,6 +25,7 @@ use crate::terminal::{out, out_json};
 struct Listed {
     storage: String,
     name: String,
+    #[serde(skip)]
     sets: Vec<Known>,
     /// Files of django-dbbackup's.
     django_dbbackup: Vec<ForeignSummary>,
@@ -40,6 +41,8 @@ pub fn owned(sets: &[Stored]) -> BTreeSet<String> {
 /// A set, and what the checks of it found.
 #[derive(Serialize)]
 struct Known {
+    /// Name of the storage.
+    storage: String,
     #[serde(flatten)]
     set: Summary,
     /// The newest check of each level.
@@ -79,14 +82,15 @@ pub fn run(args: &BackupsArgs) -> Result<()> {
                 newest.insert(&v.level, v);
             }
             let verifications = newest.into_values().cloned().collect();
-            Known { set, verifications }
+            Known { storage: place.name.clone(), set, verifications }
         });
         let sets = sets.collect();
         let storage = place.storage.describe().to_owned();
         listed.push(Listed { storage, name: place.name, sets, django_dbbackup, error });
     }
     if args.at.json {
-        out_json(&serde_json::json!({ "storages": listed }));
+        let sets: Vec<&Known> = listed.iter().flat_map(|l| &l.sets).collect();
+        out_json(&serde_json::json!({ "storages": listed, "sets": sets }));
     } else {
         out(render(&listed));
     }

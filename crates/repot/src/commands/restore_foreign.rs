@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use repot_core::backup::foreign::restore::{ForeignPlan, ForeignRestore, ForeignRestored};
 use repot_core::backup::foreign;
+use repot_core::backup::source::Source;
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
 use repot_store::codec::Keys;
@@ -60,37 +61,38 @@ pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
     if args.skip_media {
         media = None;
     }
-    if let Some((_, s)) = &media {
-        return Err(Error::refused("media-by-hand", "repot does not restore media of django-dbbackup's yet")
-            .why(format!("nothing was touched; {} holds media", s.file.name))
-            .help("add --skip-media, and unpack it by hand: tar -xzf FILE -C MEDIA_ROOT (gpg --decrypt before, where it ends in .gpg)"));
+    if args.replace {
+        return Err(Error::usage("bad-arguments", "--replace is for media of repot's own sets: an archive of django-dbbackup's knows no owners to fill in with")
+            .help("without it the archive takes the place of the live directory, which is kept"));
     }
-    let Some((from, file)) = &db else {
-        return Err(Error::usage("nothing-wanted", "the arguments leave nothing to do"));
-    };
     let deployment = setting.detect(args.service.as_deref())?;
+    let mut warnings = Vec::new();
+    if let Some((_, s)) = &db
+        && let Some(m) = &s.metadata
+    {
+        warnings = judged(setting, args.allow_newer_version, &deployment, &s.file.name, m)?;
+    }
+    let to = Source::Compose(&deployment);
     let restore = ForeignRestore {
-        deployment: &deployment,
-        storage: from,
-        file,
+        to: &to,
+        db: db.as_ref(),
+        media: media.as_ref(),
         keys: &keys,
         database: args.database.as_deref(),
-        warnings: match &file.metadata {
-            Some(m) => judged(setting, args.allow_newer_version, &deployment, &file.file.name, m)?,
-            None => Vec::new(),
-        },
+        warnings,
+        scratch_dir: std::env::temp_dir(),
     };
     let progress = Progress::new();
-    let plan = checked(&restore, from, file, &keys, &progress)?;
+    let plan = checked(&restore, &keys, &progress)?;
     if args.dry_run {
         if args.at.json {
             out_json(&serde_json::json!({ "plan": plan, "restored": false }));
         } else {
-            out(render(&plan, None));
+            out(render(&plan, false, None));
         }
         return Ok(());
     }
-    say(render(&plan, None).trim_end());
+    say(render(&plan, false, None).trim_end());
     confirm("Restore it?", args.yes)?;
     let since = Instant::now();
     progress.event(Event::StepStarted { number: 2, total: 2, title: "Restore".to_owned(), undo: false });
@@ -99,64 +101,61 @@ pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
     if args.at.json {
         out_json(&serde_json::json!({ "plan": plan, "restored": true, "found": found }));
     } else {
-        out(render(&plan, Some(&found)));
+        out(render(&plan, true, found.as_ref()));
     }
     Ok(())
 }
 
-/// Checks the file and plans.
-fn checked(
-    restore: &ForeignRestore<'_>,
-    from: &Storage,
-    file: &Shelved,
-    keys: &Keys,
-    progress: &Progress,
-) -> Result<ForeignPlan> {
+/// Checks the files and plans.
+fn checked(restore: &ForeignRestore<'_>, keys: &Keys, progress: &Progress) -> Result<ForeignPlan> {
     let since = Instant::now();
-    progress.event(Event::StepStarted { number: 1, total: 2, title: "Check the file".to_owned(), undo: false });
-    let result = foreign::check(from, file, Level::Archive, keys, &std::env::temp_dir(), progress).and_then(|c| {
-        match &c.damage {
-            Some(what) => Err(Error::new(Kind::Differences, "set-damaged", format!("{} is damaged", file.file.name))
-                .why(what)
-                .help("nothing was touched; use another file, or another copy of this one")),
-            None => restore.plan(),
+    progress.event(Event::StepStarted { number: 1, total: 2, title: "Check the files".to_owned(), undo: false });
+    let check = || -> Result<ForeignPlan> {
+        for (from, file) in [restore.db, restore.media].into_iter().flatten() {
+            let c = foreign::check(from, file, Level::Archive, keys, &restore.scratch_dir, progress)?;
+            if let Some(what) = &c.damage {
+                let name = &file.file.name;
+                return Err(Error::new(Kind::Differences, "set-damaged", format!("{name} is damaged"))
+                    .why(what)
+                    .help("nothing was touched; use another file, or another copy of this one"));
+            }
         }
-    });
-    match &result {
-        Ok(_) => progress.event(Event::StepDone {
-            seconds: since.elapsed().as_secs_f64(),
-            outcome: "no damage found".to_owned(),
-        }),
-        Err(_) => progress.event(Event::StepFailed),
-    }
-    result
+        restore.plan()
+    };
+    let plan = check().inspect_err(|_| progress.event(Event::StepFailed))?;
+    let outcome = "no damage found".to_owned();
+    progress.event(Event::StepDone { seconds: since.elapsed().as_secs_f64(), outcome });
+    Ok(plan)
 }
 
-fn render(plan: &ForeignPlan, restored: Option<&ForeignRestored>) -> String {
+fn render(plan: &ForeignPlan, restored: bool, found: Option<&ForeignRestored>) -> String {
     let mut t = String::new();
-    let verb = if restored.is_some() { "Restored" } else { "To restore" };
-    let _ = writeln!(t, "{verb} from {}, a file of django-dbbackup's:", plan.file);
-    let _ = match &plan.aside {
-        Some(aside) => writeln!(t, "  database {}; what was live is kept as {aside}", plan.database),
-        None => writeln!(t, "  database {}, which was not there", plan.database),
-    };
-    let _ = writeln!(t, "  everything in it belongs to {}", plan.owner);
-    match restored {
-        Some(f) => {
-            let list = if f.list_compared { ", all that the archive lists" } else { "" };
-            let _ = writeln!(t, "  {} tables{list}; {} rows", f.tables, f.rows);
-            let _ = writeln!(
-                t,
-                "  not proved: that every row is there, the file has no checksum of its content"
-            );
+    let verb = if restored { "Restored" } else { "To restore" };
+    let _ = writeln!(t, "{verb} from {}, of django-dbbackup's:", plan.files.join(" and "));
+    if let Some(name) = &plan.database {
+        let _ = match &plan.aside {
+            Some(aside) => writeln!(t, "  database {name}; what was live is kept as {aside}"),
+            None => writeln!(t, "  database {name}, which was not there"),
+        };
+        let _ = writeln!(t, "  everything in it belongs to {}", plan.owner);
+    }
+    if let Some(f) = found {
+        let list = if f.list_compared { ", all that the archive lists" } else { "" };
+        let _ = writeln!(t, "  {} tables{list}; {} rows", f.tables, f.rows);
+        let _ = writeln!(t, "  not proved: that every row is there, the file has no checksum of its content");
+    }
+    for m in &plan.media {
+        let _ = match &m.aside {
+            Some(aside) => writeln!(t, "  media {}, in {}; what was live is kept as {aside}", m.root, m.place),
+            None => writeln!(t, "  media {}, in {}, where there was nothing", m.root, m.place),
+        };
+    }
+    if !restored {
+        for w in &plan.warnings {
+            let _ = writeln!(t, "  note: {w}");
         }
-        None => {
-            for w in &plan.warnings {
-                let _ = writeln!(t, "  note: {w}");
-            }
-            if !plan.services.is_empty() {
-                let _ = writeln!(t, "  stopped for a moment: {}", plan.services.join(", "));
-            }
+        if !plan.services.is_empty() {
+            let _ = writeln!(t, "  stopped for a moment: {}", plan.services.join(", "));
         }
     }
     t

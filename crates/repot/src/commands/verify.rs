@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use repot_core::backup::drill::drill;
 use repot_core::backup::foreign;
 use repot_core::backup::sets::{Checker, Damage, all, check, find};
 use repot_core::journal::catalog::Verification;
@@ -48,7 +49,7 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     let keys = keys(&setting, &args.identity)?;
     let level = match args.level {
         LevelArg::Files => Level::Files,
-        LevelArg::Archive => Level::Archive,
+        LevelArg::Archive | LevelArg::Restore => Level::Archive,
     };
     let progress = Progress::new();
     progress.event(Event::StepStarted { number: 1, total: 1, title: "Check".to_owned(), undo: false });
@@ -56,7 +57,10 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     let one = |place: &Place, name: &str, m: &Manifest| -> Result<Checked> {
         let checker =
             Checker { storage: &place.storage, level, keys: &keys, scratch_dir: &std::env::temp_dir() };
-        let damages = check(&checker, name, m, &|_| true, &progress)?;
+        let mut damages = check(&checker, name, m, &|_| true, &progress)?;
+        if args.level == LevelArg::Restore && damages.is_empty() {
+            damages = drill(&checker, name, m, &progress)?;
+        }
         Ok(Checked {
             set: name.to_owned(),
             storage: place.name.clone(),
@@ -123,13 +127,13 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     let what = if checked.is_empty() { format!("{} files", files.len()) } else { format!("{} sets", checked.len()) };
     let outcome = format!("{what}, {damages} damages");
     progress.event(Event::StepDone { seconds: started.elapsed().as_secs_f64(), outcome });
-    keep(&setting, &checked, level_name(level));
+    keep(&setting, &checked, level_name(args.level));
     if args.at.json {
         out_json(
-            &serde_json::json!({ "level": level_name(level), "sets": checked, "incomplete": incomplete, "django_dbbackup": files }),
+            &serde_json::json!({ "level": level_name(args.level), "sets": checked, "incomplete": incomplete, "django_dbbackup": files }),
         );
     } else {
-        out(render(&checked, &incomplete, level) + &files.iter().map(render_file).collect::<String>());
+        out(render(&checked, &incomplete, args.level) + &files.iter().map(render_file).collect::<String>());
     }
     if damages > 0 {
         return Err(Error::new(Kind::Differences, "set-damaged", format!("{damages} damages were found"))
@@ -158,14 +162,15 @@ fn keep(setting: &Setting, checked: &[Checked], level: &str) {
     }
 }
 
-fn level_name(level: Level) -> &'static str {
+fn level_name(level: LevelArg) -> &'static str {
     match level {
-        Level::Files => "files",
-        Level::Archive => "archive",
+        LevelArg::Files => "files",
+        LevelArg::Archive => "archive",
+        LevelArg::Restore => "restore",
     }
 }
 
-fn render(checked: &[Checked], incomplete: &[String], level: Level) -> String {
+fn render(checked: &[Checked], incomplete: &[String], level: LevelArg) -> String {
     let mut t = String::new();
     let many = checked.iter().any(|c| c.storage != checked[0].storage);
     for c in checked {

@@ -1,73 +1,86 @@
-//! Restoring a database's file of django-dbbackup's: into a fresh database beside the live one, and only then under
-//! its name, as the restore of a set does.
+//! Restoring files of django-dbbackup's: the database into a fresh one beside the live one, media beside the live
+//! directory, and only then, with the application stopped, both in their place. It is the restore of a set, but for
+//! the loading and for what can be compared.
 //!
 //! The fresh database is made as the live one is: encoding, locale, owner, settings, rights. What is loaded belongs to
 //! the application's role afterwards, as it does after django-dbbackup's own restore, which logs in as that role. It
-//! is loaded by the superuser all the same: extensions and comments on them want one.
+//! is loaded by the superuser all the same: extensions and comments on them want one. Media know no owners and modes;
+//! they get the live directory's owner.
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
+use std::path::PathBuf;
 
 use repot_store::codec::Keys;
-use repot_store::dbbackup::naming::{Content, DumpFormat};
+use repot_store::dbbackup::naming::{Content as Kind, DumpFormat};
 use repot_store::dbbackup::shelf::Shelved;
+use repot_store::retention::Content;
 use repot_store::storage::Storage;
+use repot_store::{FileEntry, FileKind, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest};
 use serde::Serialize;
 
+use super::super::restore::load::{Metered, create, load_error};
 use super::super::restore::{
-    Metered, Swap, application, change_names, create, drop_fresh, drop_leftovers, load_error,
+    Action, Database, MediaPlan, Part, Plan, Request, Restore, names, other_names,
 };
-use super::super::source::{self, Server};
-use super::check::read;
+use super::super::source::{Server, Source};
+use super::check::{layers, read};
 use super::dump_words;
-use crate::app::detect::Deployment;
 use crate::engine::postgres::session::{ident, literal};
-use crate::error::{Error, Kind, Result, speaks_of_full_disk};
+use crate::error::{Error, Kind as ErrorKind, Result, speaks_of_full_disk};
 use crate::exec::last_lines;
 use crate::interrupt;
 use crate::progress::{Event, Observer};
 use crate::upgrade::failpoint::reach;
-use crate::upgrade::plan::new_run_id;
+use crate::upgrade::plan::now;
 use crate::upgrade::steps::restore::conninfo_value;
+use crate::verify::DatabaseFingerprint;
 
 /// Relations but the system's and those of extensions.
 const OWN: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend e \
                    WHERE e.objid = c.oid AND e.classid = 'pg_class'::regclass AND e.deptype = 'e')";
 
+/// A file, and where it is.
+pub type Located = (Storage, Shelved);
+
 /// What a restore needs to know.
 #[derive(Debug)]
 pub struct ForeignRestore<'a> {
-    /// Where to.
-    pub deployment: &'a Deployment,
-    /// Where from.
-    pub storage: &'a Storage,
-    /// The file.
-    pub file: &'a Shelved,
-    /// What opens it.
+    /// Where to: a Compose project.
+    pub to: &'a Source<'a>,
+    /// A database's file.
+    pub db: Option<&'a Located>,
+    /// A media archive.
+    pub media: Option<&'a Located>,
+    /// What opens them.
     pub keys: &'a Keys,
-    /// The database that it is restored as; the application's where none is named.
+    /// The database that the file is restored as; the application's where none is named.
     pub database: Option<&'a str>,
-    /// What its sidecar makes one say before.
+    /// What the sidecar makes one say before.
     pub warnings: Vec<String>,
+    /// An existing directory for unlinked scratch files.
+    pub scratch_dir: PathBuf,
 }
 
 /// What a restore will do.
 #[derive(Debug, Clone, Serialize)]
 pub struct ForeignPlan {
-    /// The file.
-    pub file: String,
-    /// The database that it takes the place of.
-    pub database: String,
+    /// The files.
+    pub files: Vec<String>,
+    /// The database that one of them takes the place of.
+    pub database: Option<String>,
     /// The name under which the live one is kept.
     pub aside: Option<String>,
-    /// The role that everything belongs to afterwards.
+    /// The role that everything in it belongs to afterwards.
     pub owner: String,
+    /// The media root.
+    pub media: Vec<MediaPlan>,
     /// What should be known before.
     pub warnings: Vec<String>,
     /// Services that are stopped while the names change.
     pub services: Vec<String>,
     #[serde(skip)]
-    run: String,
+    plan: Plan,
 }
 
 /// What was proved of a restored database.
@@ -81,39 +94,140 @@ pub struct ForeignRestored {
     pub list_compared: bool,
 }
 
+/// A file as an entry of a manifest that there is not.
+fn entry(s: &Shelved, kind: FileKind, name: Option<&str>) -> FileEntry {
+    let layers = layers(s.file.wrapping);
+    let name = name.map(str::to_owned);
+    let media = kind == FileKind::Media;
+    FileEntry {
+        name: s.file.name.clone(),
+        kind,
+        database: name.clone().filter(|_| !media),
+        size_bytes: s.size_bytes,
+        blake3: String::new(),
+        sha256: String::new(),
+        restore: format!("tar -xf {}, after gpg and gzip as its name says", s.file.name),
+        compression: layers.compression,
+        encryption: layers.cipher,
+        plain: None,
+        tree: None,
+        root: name.filter(|_| media),
+        at_root: true,
+    }
+}
+
 impl ForeignRestore<'_> {
+    /// The media archive as a set that holds nothing else.
+    fn manifest(&self) -> Result<Manifest> {
+        let d = self.to.deployment();
+        let root = d.and_then(|d| d.profile.media.roots.first()).map(|r| r.name.clone());
+        let mut files = Vec::new();
+        if let Some((_, s)) = self.media {
+            if s.file.content != Kind::Media {
+                return Err(Error::usage("no-file", format!("{} holds a database, not media", s.file.name))
+                    .help("name it with --db-file"));
+            }
+            let root = root.ok_or_else(|| {
+                Error::refused("media-nowhere", "the profile of this application names no media")
+                    .why(format!("{} holds media", s.file.name))
+                    .help("add --skip-media, and unpack it by hand; or name the media root in a profile: docs/profiles.md")
+            })?;
+            files.push(entry(s, FileKind::Media, Some(&root)));
+        }
+        Ok(Manifest {
+            format: MANIFEST_FORMAT_AT_ROOT,
+            created_at: now(),
+            repot: String::new(),
+            application: String::new(),
+            application_version: None,
+            application_facts: None,
+            project: String::new(),
+            run: String::new(),
+            made_by: MadeBy::Backup,
+            label: None,
+            server_version_num: 0,
+            image: None,
+            client: String::new(),
+            files,
+            next_transaction: None,
+            moved_sequences: Vec::new(),
+            fingerprint: serde_json::Value::Null,
+        })
+    }
+
+    /// Does something with the restore of a set that this is like.
+    fn like_a_set<T>(&self, act: impl FnOnce(&Restore<'_>) -> Result<T>) -> Result<T> {
+        let manifest = self.manifest()?;
+        let request = Request {
+            contents: BTreeSet::from([Content::Db, Content::Media]),
+            database: None,
+            part: Part::default(),
+            replace: false,
+            scratch_dir: self.scratch_dir.clone(),
+            restored_dir: PathBuf::new(),
+        };
+        let Some((storage, _)) = self.media.or(self.db) else {
+            return Err(Error::usage("nothing-wanted", "the arguments leave nothing to do"));
+        };
+        act(&Restore { to: self.to, storage, set: "", manifest: &manifest, keys: self.keys, request: &request })
+    }
+
     /// What would be done. Changes nothing.
     pub fn plan(&self) -> Result<ForeignPlan> {
-        let format = match &self.file.file.content {
-            Content::Database(f) => f,
-            Content::Media => {
-                return Err(Error::usage("no-file", format!("{} holds media, not a database", self.file.file.name))
-                    .help("name it with --media-file"));
+        self.like_a_set(|r| {
+            let mut plan = Plan::empty("");
+            let (mut owner, mut warnings) = (String::new(), self.warnings.clone());
+            if let Some((_, s)) = self.db {
+                owner = self.plan_database(s, &mut plan, &mut warnings)?;
             }
+            if self.media.is_some() {
+                plan.media = r.plan_media(plan.run())?;
+                warnings.push("media of django-dbbackup's know no owners, modes and times: they get the live directory's owner".to_owned());
+            }
+            plan.services = r.application().map(|s| s.service.clone()).collect();
+            let database = plan.databases.first();
+            Ok(ForeignPlan {
+                files: [self.db, self.media].into_iter().flatten().map(|(_, s)| s.file.name.clone()).collect(),
+                database: database.map(|d| d.name.clone()),
+                aside: database.and_then(|d| d.aside.clone()),
+                owner,
+                media: plan.media.clone(),
+                warnings,
+                services: plan.services.clone(),
+                plan,
+            })
+        })
+    }
+
+    /// Plans the database; the role that everything is to belong to.
+    fn plan_database(&self, s: &Shelved, plan: &mut Plan, warnings: &mut Vec<String>) -> Result<String> {
+        let Some(d) = self.to.deployment() else {
+            return Err(Error::usage("no-project", "files of django-dbbackup's are restored into a Compose project"));
+        };
+        let Kind::Database(format) = &s.file.content else {
+            return Err(Error::usage("no-file", format!("{} holds media, not a database", s.file.name))
+                .help("name it with --media-file"));
         };
         if !matches!(format, DumpFormat::PgCustom | DumpFormat::PgSql) {
             return Err(Error::refused(
                 "other-engine",
-                format!("{} is {}, and the database here is PostgreSQL", self.file.file.name, dump_words(format)),
+                format!("{} is {}, and the database here is PostgreSQL", s.file.name, dump_words(format)),
             )
             .help("nothing was touched; restore it into the database system that it is of"));
         }
-        let mut warnings = self.warnings.clone();
-        if self.file.metadata.is_none() {
-            warnings.push(match &self.file.sidecar_damage {
+        if s.metadata.is_none() {
+            warnings.push(match &s.sidecar_damage {
                 Some(why) => format!("its sidecar cannot be read ({why}): of which version it is cannot be told"),
                 None => "it has no sidecar: of which version it is cannot be told".to_owned(),
             });
         }
-        let d = self.deployment;
-        let run = new_run_id();
-        let server = source::open(d, &run)?;
+        let server = self.to.server(plan.run())?;
         let session = server.connector.connect("template1")?;
         let name = self.database.unwrap_or(&d.database.name).to_owned();
         if ["postgres", "template0", "template1"].contains(&name.as_str()) {
             return Err(Error::refused(
                 "system-database",
-                format!("{} is not restored as {name}, which every server has", self.file.file.name),
+                format!("{} is not restored as {name}, which every server has", s.file.name),
             )
             .help("name the application's database with --database"));
         }
@@ -123,93 +237,109 @@ impl ForeignRestore<'_> {
         let live = is("pg_database WHERE datname", &name)?;
         let role = &d.database.application_user;
         let owner = if is("pg_roles WHERE rolname", role)? { role } else { &d.database.superuser };
-        let swap = Swap::new(&name, &run, live);
-        Ok(ForeignPlan {
-            file: self.file.file.name.clone(),
-            database: name,
-            aside: swap.aside,
-            owner: owner.clone(),
-            warnings,
-            services: application(d).map(|s| s.service.clone()).collect(),
-            run,
+        let (aside, fresh) = other_names(&name, plan.run());
+        plan.databases.push(Database {
+            action: if live { Action::Replaces } else { Action::Made },
+            aside: live.then_some(aside),
+            fresh,
+            entry: entry(s, FileKind::Database, Some(&name)),
+            want: DatabaseFingerprint::default(),
+            name,
+        });
+        Ok(owner.clone())
+    }
+
+    /// Does what the plan says; of a database, what was proved of it.
+    pub fn carry_out(&self, plan: &ForeignPlan, observer: &dyn Observer) -> Result<Option<ForeignRestored>> {
+        self.like_a_set(|r| {
+            let set = &plan.plan;
+            let server = if self.db.is_some() { Some(self.to.server(set.run())?) } else { None };
+            let prepared = self.prepare(r, plan, server.as_ref(), observer);
+            let found = prepared.map_err(|e| {
+                // What was live has not been touched.
+                if let Some(server) = &server {
+                    let _ = names::drop_fresh(set, server);
+                }
+                r.drop_unpacked(set);
+                if e.code == "interrupted" {
+                    e.help("nothing was changed; start it again at any time")
+                } else {
+                    e
+                }
+            })?;
+            r.change_names(set, server.as_ref(), observer)?;
+            Ok(found)
         })
     }
 
-    /// Does what the plan says.
-    pub fn carry_out(&self, plan: &ForeignPlan, observer: &dyn Observer) -> Result<ForeignRestored> {
-        let server = source::open(self.deployment, &plan.run)?;
-        drop_leftovers(&server, observer)?;
-        let swap = Swap::new(&plan.database, &plan.run, plan.aside.is_some());
-        let loaded = self.load(plan, &swap, &server, observer).and_then(|found| {
-            reach("restore", "before-names")?;
-            interrupt::check()?;
-            Ok(found)
-        });
-        let swaps = [swap];
-        let found = loaded.map_err(|e| {
-            // What was live has not been touched.
-            let _ = drop_fresh(&swaps, &server);
-            if e.code == "interrupted" { e.help("nothing was changed; start it again at any time") } else { e }
-        })?;
-        change_names(self.deployment, &plan.run, &swaps, &server, observer)?;
+    fn prepare(
+        &self,
+        r: &Restore<'_>,
+        plan: &ForeignPlan,
+        server: Option<&Server>,
+        observer: &dyn Observer,
+    ) -> Result<Option<ForeignRestored>> {
+        let mut found = None;
+        if let (Some(server), Some(located), Some(d)) = (server, self.db, plan.plan.databases.first()) {
+            names::drop_leftovers(server, observer)?;
+            found = Some(self.load(located, d, &plan.owner, server, observer)?);
+        }
+        r.unpack_media(&plan.plan, observer)?;
+        r.own_unpacked(&plan.plan)?;
+        reach("restore", "before-names")?;
+        interrupt::check()?;
         Ok(found)
     }
 
     fn load(
         &self,
-        plan: &ForeignPlan,
-        swap: &Swap,
+        (storage, s): &Located,
+        d: &Database,
+        owner: &str,
         server: &Server,
         observer: &dyn Observer,
     ) -> Result<ForeignRestored> {
-        make_like_live(plan, swap, server)?;
-        let custom = self.file.file.content == Content::Database(DumpFormat::PgCustom);
-        let to = format!("--dbname=dbname={}", conninfo_value(&swap.fresh));
+        make_like_live(d, owner, server)?;
+        let custom = s.file.content == Kind::Database(DumpFormat::PgCustom);
+        let to = format!("--dbname=dbname={}", conninfo_value(&d.fresh));
+        let binary = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-password", &to];
+        let text =
+            ["-X", "-q", "--single-transaction", "-v", "ON_ERROR_STOP=1", "--no-password", "-o", "/dev/null", &to, "-f", "-"];
         let cmd = if custom {
-            let args =
-                ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-password", &to];
-            server.clients.program("pg_restore", &args, &[])
+            server.clients.program("pg_restore", &binary, &[])
         } else {
-            let args = [
-                "-X", "-q", "--single-transaction", "-v", "ON_ERROR_STOP=1", "--no-password", "-o", "/dev/null", &to, "-f", "-",
-            ];
-            server.clients.program("psql", &args, &[])
+            server.clients.program("psql", &text, &[])
         };
-        let mut input = Metered {
-            from: read(self.storage, self.file, self.keys)?,
-            done_bytes: 0,
-            total_bytes: 0,
-            name: &plan.database,
-            observer,
-        };
+        let from = read(storage, s, self.keys)?;
+        let mut input = Metered { from, done_bytes: 0, total_bytes: 0, name: &d.name, observer };
         let (status, stderr) = cmd.pump(Some(&mut input), &mut |_| Ok(()))?;
+        if !status.success() {
+            return Err(taken_error(&s.file.name, &stderr));
+        }
         // A client that was content before the file's end has not seen that the end is damaged.
         let rest = std::io::copy(&mut input, &mut std::io::sink());
-        if !status.success() {
-            return Err(taken_error(&plan.file, &stderr));
-        }
-        rest.map_err(|e| super::super::codec_error(&plan.file, e.into()))?;
+        let _ = rest.map_err(|e| super::super::codec_error(&s.file.name, e.into()))?;
         let tell = |what: String| observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
-        tell(format!("giving {} to {}", plan.database, plan.owner));
-        own(plan, swap, server)?;
-        tell(format!("counting {}", plan.database));
-        let wanted = if custom { Some(self.listed(server)?) } else { None };
-        let found = counted(swap, server, wanted.as_ref());
+        tell(format!("giving {} to {owner}", d.name));
+        own(d, owner, server)?;
+        tell(format!("counting {}", d.name));
+        let wanted = if custom { Some(self.listed(storage, s, server)?) } else { None };
+        let found = counted(d, server, wanted.as_ref())?;
         reach("restore", "after-database")?;
-        found
+        Ok(found)
     }
 
-    /// Tables that the archive lists, quoted as it has them.
-    fn listed(&self, server: &Server) -> Result<BTreeSet<(String, String)>> {
+    /// Tables that the archive lists.
+    fn listed(&self, storage: &Storage, s: &Shelved, server: &Server) -> Result<BTreeSet<(String, String)>> {
         let cmd = server.clients.program("pg_restore", &["--list"], &[]);
         let mut text = Vec::new();
-        let mut input = read(self.storage, self.file, self.keys)?;
+        let mut input = read(storage, s, self.keys)?;
         let (status, stderr) = cmd.pump(Some(&mut input), &mut |chunk| {
             text.extend_from_slice(chunk);
             Ok(())
         })?;
         if !status.success() {
-            return Err(taken_error(&self.file.file.name, &stderr));
+            return Err(taken_error(&s.file.name, &stderr));
         }
         Ok(String::from_utf8_lossy(&text).lines().filter_map(table_of).collect())
     }
@@ -237,17 +367,17 @@ fn taken_error(file: &str, stderr: &str) -> Error {
     if stderr.contains("role") && stderr.contains("does not exist") {
         return e.help("the live database was not touched; make the role that is named (CREATE ROLE), and start it again");
     }
-    if speaks_of_full_disk(stderr) { e } else { e.with_kind(Kind::Failed) }
+    if speaks_of_full_disk(stderr) { e } else { e.with_kind(ErrorKind::Failed) }
 }
 
 /// Makes the fresh database as the live one is; without one, as the server makes databases.
-fn make_like_live(plan: &ForeignPlan, swap: &Swap, server: &Server) -> Result<()> {
-    if plan.aside.is_none() {
+fn make_like_live(swap: &Database, owner: &str, server: &Server) -> Result<()> {
+    if swap.aside.is_none() {
         let session = server.connector.connect("template1")?;
         return session.execute(&format!(
             "CREATE DATABASE {} TEMPLATE template0 OWNER {}",
             ident(&swap.fresh),
-            ident(&plan.owner)
+            ident(owner)
         ));
     }
     // Nothing but the database itself: a few kilobytes.
@@ -262,17 +392,19 @@ fn make_like_live(plan: &ForeignPlan, swap: &Swap, server: &Server) -> Result<()
         return Err(Error::failed("dump-failed", format!("the definition of the database {} cannot be read", swap.name))
             .why(last_lines(&stderr, 3)));
     }
-    create(server, (&swap.name, &swap.fresh), &|| Ok(Box::new(Cursor::new(head.clone())) as Box<dyn Read + Send>))
+    create(server, (&swap.name, &swap.fresh), &|| {
+        Ok(Box::new(Cursor::new(head.clone())) as Box<dyn Read + Send>)
+    })
 }
 
 /// Gives what was loaded to the application's role.
-fn own(plan: &ForeignPlan, swap: &Swap, server: &Server) -> Result<()> {
+fn own(swap: &Database, owner: &str, server: &Server) -> Result<()> {
     let session = server.connector.connect(&swap.fresh)?;
-    let role = literal(&plan.owner);
+    let role = literal(owner);
     let member = |class: &str, oid: &str| {
         format!("NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = {oid} AND e.classid = '{class}'::regclass AND e.deptype = 'e')")
     };
-    let others = format!("n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'");
+    let others = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
     let is_not = |column: &str| format!("pg_get_userbyid({column}) <> {role}");
     let queries = [
         format!(
@@ -304,7 +436,7 @@ fn own(plan: &ForeignPlan, swap: &Swap, server: &Server) -> Result<()> {
     for q in queries {
         for row in session.query(&q)? {
             let Some(what) = row.into_iter().next().flatten() else { continue };
-            session.execute(&format!("ALTER {what} OWNER TO {}", ident(&plan.owner)))?;
+            session.execute(&format!("ALTER {what} OWNER TO {}", ident(owner)))?;
         }
     }
     Ok(())
@@ -312,7 +444,7 @@ fn own(plan: &ForeignPlan, swap: &Swap, server: &Server) -> Result<()> {
 
 /// Counts what was restored, and finds the tables that the archive lists.
 fn counted(
-    swap: &Swap,
+    swap: &Database,
     server: &Server,
     wanted: Option<&BTreeSet<(String, String)>>,
 ) -> Result<ForeignRestored> {
@@ -342,7 +474,7 @@ fn counted(
         let missing: Vec<String> = wanted.difference(&all).map(|(s, n)| format!("{s}.{n}")).collect();
         if !missing.is_empty() {
             return Err(Error::new(
-                Kind::Differences,
+                ErrorKind::Differences,
                 "restored-differs",
                 format!("{} tables of the archive are not in the restored database", missing.len()),
             )
@@ -356,7 +488,7 @@ fn counted(
         total += n.parse::<u64>().unwrap_or(0);
     }
     if there.is_empty() {
-        return Err(Error::new(Kind::Differences, "restored-differs", "the restored database has no table")
+        return Err(Error::new(ErrorKind::Differences, "restored-differs", "the restored database has no table")
             .help("the live database was not touched; the file is no backup of an application"));
     }
     Ok(ForeignRestored { tables: there.len(), rows: total, list_compared: wanted.is_some() })

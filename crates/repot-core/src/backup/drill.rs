@@ -1,0 +1,140 @@
+//! A set restored into a throw-away server and a throw-away directory, and compared: the proof that it can be restored.
+
+use std::collections::BTreeSet;
+
+use repot_store::archive::{Owners, PackOptions, RestoreMode, UnpackOptions, fingerprint_tree, unpack};
+use repot_store::stored::{self, archive_error, inspect_options};
+use repot_store::{FileKind, Manifest};
+
+use super::codec_error;
+use super::restore::load::Loader;
+use super::restore::roles::missing_roles;
+use super::sets::{Checker, Damage, contents};
+use super::source::Server;
+use crate::error::{Error, Kind, Result};
+use crate::host::compose::throw_away::throw_away;
+use crate::interrupt;
+use crate::progress::{Event, Observer};
+use crate::upgrade::plan::new_run_id;
+use crate::upgrade::steps::backup::fingerprint_of;
+use crate::upgrade::steps::restore::aside_name;
+
+/// Restores a set's databases and media into throw-away places; what differs from the manifest, or cannot be restored.
+/// The files are expected to be good: [`super::sets::check`] comes first. To be called from a thread that lives as long
+/// as the process.
+pub fn drill(
+    checker: &Checker<'_>,
+    set: &str,
+    manifest: &Manifest,
+    observer: &dyn Observer,
+) -> Result<Vec<Damage>> {
+    let mut damages = databases(checker, set, manifest, observer)?;
+    damages.extend(trees(checker, set, manifest, observer)?);
+    Ok(damages)
+}
+
+/// The image that the set's databases are restored with.
+fn image(manifest: &Manifest) -> String {
+    let major = manifest.server_version_num / 10_000;
+    manifest.image.clone().unwrap_or_else(|| format!("postgres:{major}"))
+}
+
+fn databases(
+    checker: &Checker<'_>,
+    set: &str,
+    manifest: &Manifest,
+    observer: &dyn Observer,
+) -> Result<Vec<Damage>> {
+    let mut damages = Vec::new();
+    if !contents(manifest).contains(&repot_store::retention::Content::Db) {
+        return Ok(damages);
+    }
+    let wanted = fingerprint_of(manifest)?;
+    let run = new_run_id();
+    let (_guard, connector, clients) = throw_away(&image(manifest), &run, observer)?;
+    let server = Server { connector, clients };
+    let loader = Loader { server: &server, storage: checker.storage, set, manifest, keys: checker.keys };
+    let damaged = |file: &str, what: String| Damage { file: file.to_owned(), what };
+    if let Some(entry) = manifest.files.iter().find(|f| f.kind == FileKind::Globals) {
+        let session = server.connector.connect("template1")?;
+        let there: BTreeSet<String> = session
+            .query("SELECT rolname FROM pg_roles")?
+            .into_iter()
+            .filter_map(|r| r.into_iter().next().flatten())
+            .collect();
+        let (_, sql) = missing_roles(&loader.globals(entry)?, &there);
+        if let Err(e) = session.execute(&sql.join("\n")) {
+            damages.push(damaged(&entry.name, e.to_string()));
+        }
+    }
+    for entry in manifest.files.iter().filter(|f| f.kind == FileKind::Database) {
+        interrupt::check()?;
+        let name = entry.database.clone().unwrap_or_default();
+        let Some(want) = wanted.databases.get(&name) else {
+            damages.push(damaged(&entry.name, format!("the set has no fingerprint of {name}")));
+            continue;
+        };
+        let what = format!("restoring {set}/{}", entry.name);
+        observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
+        let fresh = aside_name(&name, &run);
+        let outcome = loader
+            .load(entry, (&name, &fresh), observer)
+            .and_then(|()| loader.differs((&name, &fresh), want));
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(why)) => damages.push(damaged(&entry.name, format!("restored, {name} differs: {why}"))),
+            // The server's own words about the dump; anything else says nothing about the set.
+            Err(e) if e.code == "restore-failed" || e.kind == Kind::Differences => {
+                damages.push(damaged(&entry.name, format!("{name} cannot be restored: {}", words(&e))));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(damages)
+}
+
+fn words(e: &Error) -> String {
+    e.why.clone().unwrap_or_else(|| e.what.clone())
+}
+
+/// Unpacks every archive into a directory that is removed again. Without root, owners cannot be given: they are proved
+/// by the inspection alone.
+fn trees(
+    checker: &Checker<'_>,
+    set: &str,
+    manifest: &Manifest,
+    observer: &dyn Observer,
+) -> Result<Vec<Damage>> {
+    let mut damages = Vec::new();
+    for entry in &manifest.files {
+        let Some(want) = &entry.tree else { continue };
+        interrupt::check()?;
+        let what = format!("unpacking {set}/{}", entry.name);
+        observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
+        let dir = tempfile::Builder::new().prefix("repot-verify-").tempdir_in(checker.scratch_dir).map_err(
+            |e| Error::io(format!("cannot make a directory in {}", checker.scratch_dir.display()), &e),
+        )?;
+        let root = rustix::process::geteuid().is_root();
+        let options = UnpackOptions {
+            inspect: inspect_options(checker.scratch_dir),
+            mode: RestoreMode::Fresh,
+            owners: if root { Owners::Archived } else { Owners::OfRoot },
+        };
+        let content = stored::read(checker.storage, set, entry, checker.keys)
+            .map_err(|e| codec_error(&entry.name, e))?;
+        match unpack(content, dir.path(), &options, None) {
+            Ok(found) => {
+                let tree = fingerprint_tree(dir.path(), &PackOptions::new(checker.scratch_dir), None)
+                    .map_err(|e| codec_error(&entry.name, archive_error(e)))?;
+                if found.fingerprint != *want || (root && tree.fingerprint != *want) {
+                    damages.push(Damage {
+                        file: entry.name.clone(),
+                        what: "unpacked, it is not what the manifest says".to_owned(),
+                    });
+                }
+            }
+            Err(e) => return Err(codec_error(&entry.name, archive_error(e))),
+        }
+    }
+    Ok(damages)
+}
