@@ -28,7 +28,8 @@ struct Listed {
     #[serde(skip)]
     sets: Vec<Known>,
     /// Files of django-dbbackup's.
-    django_dbbackup: Vec<ForeignSummary>,
+    #[serde(skip)]
+    django_dbbackup: Vec<KnownFile>,
     /// Why it could not be listed.
     error: Option<String>,
 }
@@ -47,6 +48,15 @@ struct Known {
     set: Summary,
     /// The newest check of each level.
     verifications: Vec<Verification>,
+}
+
+/// A file of django-dbbackup's.
+#[derive(Serialize)]
+struct KnownFile {
+    /// Name of the storage.
+    storage: String,
+    #[serde(flatten)]
+    file: ForeignSummary,
 }
 
 pub fn run(args: &BackupsArgs) -> Result<()> {
@@ -75,6 +85,7 @@ pub fn run(args: &BackupsArgs) -> Result<()> {
             .filter(|f| args.content.is_none_or(|c| foreign::content(f) == Content::from(c)))
             .map(foreign::summary)
             .filter(|f| fits(args, Some(f.encrypted), Some(f.compressed)))
+            .map(|file| KnownFile { storage: place.name.clone(), file })
             .collect();
         let sets = sets.iter().map(summary).filter(|s| wanted(args, s)).map(|set| {
             let mut newest: BTreeMap<&str, &Verification> = BTreeMap::new();
@@ -90,7 +101,8 @@ pub fn run(args: &BackupsArgs) -> Result<()> {
     }
     if args.at.json {
         let sets: Vec<&Known> = listed.iter().flat_map(|l| &l.sets).collect();
-        out_json(&serde_json::json!({ "storages": listed, "sets": sets }));
+        let files: Vec<&KnownFile> = listed.iter().flat_map(|l| &l.django_dbbackup).collect();
+        out_json(&serde_json::json!({ "storages": listed, "sets": sets, "django_dbbackup": files }));
     } else {
         out(render(&listed));
     }
@@ -125,7 +137,7 @@ fn render(listed: &[Listed]) -> String {
             let _ = writeln!(t, "No backup sets in {}.", l.storage);
         }
         t.extend(l.sets.iter().map(|k| line(&k.set, &k.verifications)));
-        t.extend(l.django_dbbackup.iter().map(foreign_line));
+        t.extend(l.django_dbbackup.iter().map(|k| foreign_line(&k.file)));
     }
     t
 }

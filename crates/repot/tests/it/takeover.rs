@@ -144,7 +144,7 @@ fn shop() -> Stack {
 }
 
 fn files(s: &Stack) -> Vec<serde_json::Value> {
-    s.repot(&["backups", "--json"]).ok().json()["storages"][0]["django_dbbackup"].as_array().unwrap().clone()
+    s.repot(&["backups", "--json"]).ok().json()["django_dbbackup"].as_array().unwrap().clone()
 }
 
 fn is_well(s: &Stack) {
@@ -207,7 +207,7 @@ fn what_django_dbbackup_wrote_is_listed_verified_and_restored() {
     for name in &names {
         let _ = s.psql("app", "DROP TABLE item CASCADE; TRUNCATE beat; TRUNCATE auth_group CASCADE");
         let ran = s.repot(&["restore", "--db-file", name, "--yes", "--identity", &key]).ok();
-        let _ = ran.prints(&["a file of django-dbbackup's", "what was live is kept as", "belongs to clerk", "not proved"]);
+        let _ = ran.prints(&["of django-dbbackup's:", "what was live is kept as", "belongs to clerk", "not proved"]);
         before.assert_still(&s, &GROWING, name);
         is_well(&s);
         let others = s.psql("app", "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'public' AND pg_get_userbyid(relowner) <> 'clerk'");
@@ -216,6 +216,19 @@ fn what_django_dbbackup_wrote_is_listed_verified_and_restored() {
         assert_eq!(s.psql("postgres", "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'app'"), "clerk");
         let _ = s.psql("postgres", "SELECT format('DROP DATABASE %I', datname) FROM pg_database WHERE datname ~ '_repot_' \\gexec");
     }
+    // Database and media at once: what was live is kept, what comes is the live directory's owner's.
+    let media = files(&s).into_iter().find(|f| f["content"] == "media").unwrap();
+    let media = media["file"].as_str().unwrap().to_owned();
+    let _ = s.psql("app", "TRUNCATE auth_group CASCADE");
+    let _ = sh(s.dir(), "chown -R 1234:1234 media; chmod 0750 media; rm media/sub/*; echo new > media/new.txt; echo three > media/one.txt");
+    let ran = s.repot(&["restore", "--db-file", &names[0], "--media-file", &media, "--yes"]).ok();
+    let _ = ran.prints(&["media media, in", "what was live is kept as", "of django-dbbackup's:"]);
+    before.assert_still(&s, &GROWING, "with media");
+    assert_eq!((s.read("media/one.txt"), s.read("media/sub/Größe.bin")), ("one".to_owned(), "two".to_owned()));
+    assert!(!s.dir().join("media/new.txt").exists(), "it is a swap");
+    assert_eq!(sh(s.dir(), "stat -c %u:%g media/sub media/one.txt | sort -u; stat -c %a media"), "1234:1234\n750\n");
+    is_well(&s);
+    let _ = s.repot(&["restore", "--media-file", &names[0], "--yes"]).exits(2).says(&["holds a database, not media"]);
     // A path outside of the storage, and without a sidecar.
     let outside = s.dir().join(&names[0]);
     std::fs::copy(&path, &outside).unwrap();
@@ -279,14 +292,40 @@ fn what_repot_wrote_is_listed_and_restored_by_django_dbbackup() {
         let _ = s.psql("postgres", "SELECT format('DROP DATABASE %I', datname) FROM pg_database WHERE datname ~ '_repot_' \\gexec");
         let _ = s.psql("app", "INSERT INTO django_session VALUES ('k', 'd', now())");
     }
-    assert_eq!(s.repot(&["backups", "--json"]).ok().json()["storages"][0]["sets"].as_array().unwrap().len(), 4);
+    assert_eq!(s.repot(&["backups", "--json"]).ok().json()["sets"].as_array().unwrap().len(), 4);
+    // Owners and modes are kept, where django-dbbackup's own archive loses them.
+    let _ = sh(s.dir(), "chown 1234:1234 media/one.txt; chmod 0640 media/one.txt");
+    let set = s.repot(&["backup", "--json"]).ok().json()["set"].as_str().unwrap().to_owned();
+    let _ = sh(s.dir(), "rm media/one.txt");
+    let _ = s.repot(&["restore", &set, "--only", "media", "--yes"]).ok();
+    assert_eq!(sh(s.dir(), "stat -c '%u:%g %a' media/one.txt"), "1234:1234 640\n");
+    // The manifest says of which version it is, and the rule is the same.
+    s.write("data/facts.json", r#"{"version": "1.1.0", "api_version": 399, "installer": "DOC"}"#);
+    let _ = s.repot(&["restore", &set, "--only", "db", "--yes"]).exits(3).says(&["newer InvenTree (API version 400, here 399)"]);
+    let _ = s.repot(&["restore", &set, "--only", "db", "--dry-run", "--allow-newer-version"]).ok();
+    // A recipient of the keyring, as DBBACKUP_GPG_RECIPIENT names it.
+    s.write("repot.toml", "profiles = [\"mini.toml\"]\n[backup.dbbackup]\nDBBACKUP_GPG_RECIPIENT = \"backup@example.org\"\nDBBACKUP_CLEANUP_KEEP = 1\n[backup]\nstorage = \"backup\"\nopenpgp_secret_keys = [\"secret.pgp\"]\n");
+    let gnupg = d.gnupg().display().to_string();
+    let set = s.repot_env(&["backup", "--only", "config", "--encrypt", "--json"], &[("GNUPGHOME", &gnupg)]).ok().json();
+    let _ = s.repot(&["verify", set["set"].as_str().unwrap()]).ok().prints(&["good (archive"]);
+    let _ = s.repot_env(&["backup", "--only", "config", "--encrypt"], &[("GNUPGHOME", &s.dir().display().to_string())]).exits(2).says(&["no key of backup@example.org"]);
+    // Pruning takes a set's files with it, in the root too, and nobody else's.
+    std::fs::write(s.dir().join("backup/InvenTree-db-2020-01-01-000000.psql"), "-- theirs").unwrap();
+    let before_prune = d.listed(&[]);
+    let _ = s.repot(&["prune"]).ok();
+    let left = d.listed(&[]);
+    assert!(left.len() < before_prune.len(), "{left:?}");
+    assert!(left.contains(&"InvenTree-db-2020-01-01-000000.psql".to_owned()), "{left:?}");
+    let _ = s.repot(&["verify", "all", "--level", "files"]).ok();
+    s.write("data/facts.json", r#"{"version": "1.2.0", "api_version": 400, "installer": "DOC"}"#);
+    std::fs::remove_file(s.dir().join("backup/InvenTree-db-2020-01-01-000000.psql")).unwrap();
     // One path for two files is refused; a damaged file is named; a cut-off set owns its files.
     s.write("repot.toml", "profiles = [\"mini.toml\"]\n[backup]\nlayout = \"django-dbbackup\"\ndate_format = \"%Y-%m-%d\"\n");
     let _ = s.repot(&["backup", "--only", "db"]).ok();
-    let sets = s.repot(&["backups", "--json"]).ok().json()["storages"][0]["sets"].as_array().unwrap().len();
+    let sets = s.repot(&["backups", "--json"]).ok().json()["sets"].as_array().unwrap().len();
     let again = s.repot(&["backup", "--only", "db"]);
     assert!(again.stderr.contains("would overwrite the other"), "{again}");
-    assert_eq!(s.repot(&["backups", "--json"]).ok().json()["storages"][0]["sets"].as_array().unwrap().len(), sets, "nothing was left");
+    assert_eq!(s.repot(&["backups", "--json"]).ok().json()["sets"].as_array().unwrap().len(), sets, "nothing was left");
     s.write("repot.toml", "profiles = [\"mini.toml\"]\n[backup]\nlayout = \"django-dbbackup\"\n");
     let _ = s.repot_failing(&["backup"], "backup::before-manifest=return(kill)").was_killed();
     assert!(files(&s).is_empty(), "{:?}", files(&s));
