@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use sha2::Digest;
 
 use crate::archive::{ArchiveError, InspectOptions, Inspector, LinksOutside};
+use crate::beside::{BESIDE_NAME, beside};
 use crate::codec::{
     CodecError, Compression, Compressor, Decompressor, Decryptor, Effort, Encryption, Encryptor, Keys,
 };
@@ -22,11 +23,6 @@ use crate::storage::{Reader, Storage, StorageError};
 
 /// Name of the manifest's checksum, in the form of `sha256sum`.
 pub const MANIFEST_SUM_NAME: &str = "manifest.sha256";
-/// Names of files in the storage's root that belong to a set, with their sidecars. Written before the first of them, and
-/// removed after the last: whatever is cut off, it is known whose they are.
-pub const BESIDE_NAME: &str = "files.json";
-/// Most bytes of that list.
-const BESIDE_MAX_BYTES: u64 = 1 << 20;
 /// A manifest larger than this is none: fingerprints of ten thousand tables take a few MiB.
 const MANIFEST_MAX_BYTES: u64 = 512 << 20;
 /// What every archive of pg_dump's custom format begins with.
@@ -158,40 +154,6 @@ pub fn complete(to: &Destinations, set: &str, manifest: &Manifest) -> Result<(),
         let _ = out.finish()?;
     }
     Ok(())
-}
-
-/// Says which files of the storage's root are a set's, before they are written. A name that is taken is refused: one
-/// path for two files would lose one.
-pub fn announce(storage: &Storage, set: &str, names: &[String]) -> Result<(), StorageError> {
-    for name in names {
-        if storage.exists(name)? {
-            return Err(StorageError::Config(format!(
-                "{name} is in {} already, and one of two backups would overwrite the other; wait until the name's date is another one, or put more of the time into the date format",
-                storage.describe()
-            )));
-        }
-    }
-    let config = |e: &dyn std::fmt::Display| StorageError::Config(format!("{BESIDE_NAME} of {set}: {e}"));
-    let text = serde_json::to_vec_pretty(names).map_err(|e| config(&e))?;
-    let mut out = storage.writer(&format!("{set}/{BESIDE_NAME}"))?;
-    out.write_all(&text).map_err(|e| e.downcast::<StorageError>().unwrap_or_else(|e| config(&e)))?;
-    out.finish().map(drop)
-}
-
-/// Names of the root's files that are a set's; empty without a list. What could be no file of a set's is left out.
-pub fn beside(storage: &Storage, set: &str) -> Result<Vec<String>, StorageError> {
-    let mut text = Vec::new();
-    match storage.reader(&format!("{set}/{BESIDE_NAME}")) {
-        Ok(r) => {
-            let read = r.take(BESIDE_MAX_BYTES).read_to_end(&mut text);
-            let _ = read.map_err(|e| StorageError::Config(format!("{BESIDE_NAME} of {set} cannot be read: {e}")))?;
-        }
-        Err(e) if e.is_not_found() => return Ok(Vec::new()),
-        Err(e) => return Err(e),
-    }
-    let names: Vec<String> = serde_json::from_slice(&text).unwrap_or_default();
-    let fit = |n: &String| !n.is_empty() && !n.contains('/') && !n.starts_with('.');
-    Ok(names.into_iter().filter(fit).collect())
 }
 
 /// What a set is worth.

@@ -28,13 +28,31 @@ pub struct Place {
 }
 
 /// The storages of the sets: the arguments', else those of `repot.toml`, else a directory here. Never none.
+///
+/// Where the application's own settings name the storage, the directory here is looked at too: the sets of upgrades are
+/// there.
 pub fn places(setting: &Setting, asked: &[String]) -> Result<Vec<Place>> {
+    let mut all = written_to(setting, asked)?;
+    let here = setting.backup_dir(None);
+    if asked.is_empty() && setting.config.backup.storage.is_none() && here.is_dir() {
+        let here = here.display().to_string();
+        let here = opened(&here, StorageConfig::parse(&here).map_err(|e| storage_error(&e))?, true)?;
+        if all.iter().all(|p| p.address != here.address) {
+            all.push(here);
+        }
+    }
+    Ok(all)
+}
+
+/// The storages that a backup goes to.
+fn written_to(setting: &Setting, asked: &[String]) -> Result<Vec<Place>> {
     let configured = setting.config.backup.storage.as_ref().map(OneOrMore::all).unwrap_or_default();
     let all = match (asked.is_empty(), configured.is_empty()) {
         (false, _) => asked.iter().map(|a| place(setting, a, false)).collect::<Result<Vec<_>>>()?,
         (true, false) => configured.iter().map(|a| place(setting, a, true)).collect::<Result<Vec<_>>>()?,
         (true, true) => {
-            let taken = if setting.config.backup_dir.is_some() { None } else { setting.django_storage(None)? };
+            let taken =
+                if setting.config.backup_dir.is_some() { None } else { setting.django_storage(None)? };
             if let Some(config) = taken {
                 return Ok(vec![opened(&config.describe(), config.clone(), true)?]);
             }
@@ -52,7 +70,7 @@ pub fn places(setting: &Setting, asked: &[String]) -> Result<Vec<Place>> {
 
 /// Where a backup goes.
 pub fn destinations(setting: &Setting, asked: &[String]) -> Result<Destinations> {
-    let all = places(setting, asked)?.into_iter().map(|p| Destination {
+    let all = written_to(setting, asked)?.into_iter().map(|p| Destination {
         name: p.name,
         storage: p.storage,
         required: p.required,

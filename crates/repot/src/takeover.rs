@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::civil::DateTime;
+use repot_core::app::detect::Deployment;
 use repot_core::backup::django::Layout;
 use repot_core::backup::foreign::settings::{Taken, facts, of_application};
 use repot_core::backup::storage_error;
-use repot_core::app::detect::Deployment;
 use repot_core::host::compose::project::locate;
-use jiff::civil::DateTime;
 use repot_core::{Error, Kind, Result};
 use repot_store::dbbackup::metadata::{Finding, InvenTree, Judgement, Metadata, PresentVersion, judge};
 use repot_store::dbbackup::naming::{Naming, NamingSpec};
@@ -51,7 +51,7 @@ impl Setting {
             Ok(d) => of_application(&d)?,
             Err(e) if e.kind == Kind::Usage => return Err(e),
             Err(e) => {
-                say(&format!("note: the application's own backup settings are not read: {}", e.what));
+                say(format!("note: the application's own backup settings are not read: {}", e.what));
                 None
             }
         };
@@ -96,7 +96,10 @@ impl Setting {
         put("DBBACKUP_FILENAME_TEMPLATE", c.database_filename_template.clone().map(Value::String));
         put("DBBACKUP_MEDIA_FILENAME_TEMPLATE", c.media_filename_template.clone().map(Value::String));
         put("DBBACKUP_HOSTNAME", c.server_name.clone().or_else(|| c.hostname.clone()).map(Value::String));
-        put("DBBACKUP_CONNECTORS", c.connector_options.as_ref().map(|o| serde_json::json!({ ALIAS: json(o) })));
+        put(
+            "DBBACKUP_CONNECTORS",
+            c.connector_options.as_ref().map(|o| serde_json::json!({ ALIAS: json(o) })),
+        );
         let given = from_dbbackup(&plain).map_err(|e| bad(&e))?;
         let has = |name: &str| plain.contains_key(name);
         if has("DBBACKUP_SEND_EMAIL") {
@@ -152,7 +155,8 @@ impl Setting {
         if local {
             let inside = taken.and_then(|t| t.directory.clone());
             let written = c.directory.clone().or_else(|| options["location"].as_str().map(str::to_owned));
-            let written = written.or_else(|| settings.directory.clone().filter(|_| own)).map(|d| self.dir.join(d));
+            let written =
+                written.or_else(|| settings.directory.clone().filter(|_| own)).map(|d| self.dir.join(d));
             let Some(dir) = inside.or(written) else { return Ok(None) };
             return parse(&dir).map(Some);
         }
@@ -162,7 +166,7 @@ impl Setting {
         let map = options.as_object().cloned().unwrap_or_default();
         let mapped = from_django(&backend, &map).map_err(|e| storage_error(&e))?;
         for (name, why) in mapped.not_supported {
-            say(&format!("note: the option `{name}` of the storage is not followed: {why}"));
+            say(format!("note: the option `{name}` of the storage is not followed: {why}"));
         }
         Ok(Some(mapped.config))
     }
@@ -172,24 +176,30 @@ impl Setting {
         let settings = match self.taken()? {
             Some(t) => {
                 if !t.given.is_empty() {
-                    say(&format!("taken over from the application: {}", t.given.join(", ")));
+                    say(format!("taken over from the application: {}", t.given.join(", ")));
                 }
                 for n in &t.notes {
-                    say(&format!("note: {n}"));
+                    say(format!("note: {n}"));
                 }
                 self.django(true)?
             }
             None => self.django(false)?,
         };
         for n in settings.notes.iter().filter(|n| n.weight == Weight::Decide) {
-            say(&format!("note: {n}"));
+            say(format!("note: {n}"));
         }
         for (alias, c) in &settings.connectors {
             for what in not_followed(c) {
-                say(&format!("note: `{what}` of the connector {alias} is not followed: the database image's own pg_dump reads the whole database"));
+                say(format!(
+                    "note: `{what}` of the connector {alias} is not followed: the database image's own pg_dump reads the whole database"
+                ));
             }
         }
-        if settings.send_email && (self.config.backup.send_email.is_some() || self.config.backup.dbbackup.is_some() || self.taken()?.is_some()) {
+        if settings.send_email
+            && (self.config.backup.send_email.is_some()
+                || self.config.backup.dbbackup.is_some()
+                || self.taken()?.is_some())
+        {
             say("note: mail of failures is not sent by the backup itself");
         }
         Ok(())
@@ -217,7 +227,8 @@ impl Setting {
 
     /// The rules of `[keep]`; without any, those that DBBACKUP_CLEANUP_KEEP in `[backup.dbbackup]` stands for.
     pub fn keep_rules(&self) -> Result<KeepRules> {
-        let given = self.config.backup.dbbackup.as_ref().is_some_and(|t| t.contains_key("DBBACKUP_CLEANUP_KEEP"));
+        let given =
+            self.config.backup.dbbackup.as_ref().is_some_and(|t| t.contains_key("DBBACKUP_CLEANUP_KEEP"));
         if !self.config.keep.is_empty() || !given {
             return Ok(self.config.keep.clone());
         }
@@ -239,7 +250,11 @@ pub fn engine(d: Option<&Deployment>) -> String {
 pub fn told(d: &Deployment) -> Option<InvenTree> {
     facts(d).unwrap_or_else(|e| {
         let why = e.why.clone().unwrap_or_default();
-        say(format!("note: {} ({}): versions are not recorded or compared", e.what, why.lines().next().unwrap_or_default()));
+        say(format!(
+            "note: {} ({}): versions are not recorded or compared",
+            e.what,
+            why.lines().next().unwrap_or_default()
+        ));
         None
     })
 }
@@ -308,7 +323,8 @@ pub fn naming(b: &BackupSettings, server: &str, databases: &[&str]) -> Result<Na
 
 /// The machine's name, as Python's `socket.gethostname()` has it.
 pub fn machine() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |t| t.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |t| t.trim().to_owned())
 }
 
 fn parse(dir: &Path) -> Result<StorageConfig> {

@@ -98,7 +98,10 @@ fn wrapping(layers: Layers) -> Result<Wrapping> {
         return wrong("zstd", "use --compress gzip, or none");
     }
     if layers.cipher == Cipher::Age {
-        return wrong("age", "name recipients of OpenPGP: `gpg_recipient` or `openpgp_recipients` in [backup] of repot.toml");
+        return wrong(
+            "age",
+            "name recipients of OpenPGP: `gpg_recipient` or `openpgp_recipients` in [backup] of repot.toml",
+        );
     }
     Ok(Wrapping {
         compressed: layers.compression == Compression::Gzip,
@@ -118,9 +121,9 @@ impl Maker<'_> {
                     .to_owned(),
             );
         }
-        self.to.announce(&self.set, &names).map_err(|e| storage_error(&e))?;
+        // A storage where a name is taken has no list, so nothing of it is removed when this fails.
         self.begun.store(true, Ordering::Relaxed);
-        Ok(())
+        self.to.announce(&self.set, &names).map_err(|e| storage_error(&e))
     }
 
     /// Writes the sidecar of the database's file.

@@ -33,7 +33,9 @@ pub(super) fn leave_out(exclude: &[String], d: &mut DatabaseFingerprint) -> Vec<
     let mut notes = Vec::new();
     for name in exclude {
         if is_pattern(name) {
-            notes.push(format!("EXCLUDE: `{name}` is a pattern; its tables are in the backup with their rows"));
+            notes.push(format!(
+                "EXCLUDE: `{name}` is a pattern; its tables are in the backup with their rows"
+            ));
             continue;
         }
         let (schema, table) = parts(name);

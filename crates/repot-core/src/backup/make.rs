@@ -12,7 +12,9 @@ use repot_store::codec::{Cipher, Compression, Encryption, Layers};
 use repot_store::destinations::Destinations;
 use repot_store::retention::Content;
 use repot_store::stored::{FileSink, Written, complete, inspect_options, tar_of};
-use repot_store::{FileEntry, FileKind, MANIFEST_FORMAT, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest, MovedSequence};
+use repot_store::{
+    FileEntry, FileKind, MANIFEST_FORMAT, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest, MovedSequence,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -321,7 +323,8 @@ impl Maker<'_> {
                 self.file("globals.sql", FileKind::Globals, None, &|sink| dump(cmd, sink)).map(drop)
             }
             Job::Database(i, name, cmd) => {
-                let flat = self.django.database.as_ref().filter(|(d, _)| d == name).map(|(_, file)| file.clone());
+                let flat =
+                    self.django.database.as_ref().filter(|(d, _)| d == name).map(|(_, file)| file.clone());
                 let file = flat.clone().unwrap_or_else(|| file_name(*i, name));
                 let _ = self.file(&file, FileKind::Database, Some(name), &|sink| dump(cmd, sink))?;
                 flat.map_or(Ok(()), |file| self.sidecar(&file))
@@ -403,8 +406,7 @@ impl Maker<'_> {
         self.begun.store(true, Ordering::Relaxed);
         let r = self.request;
         let path = if self.django.has(stored) { stored.to_owned() } else { format!("{}/{stored}", self.set) };
-        FileSink::create(self.to, &path, r.compression, &r.encryption)
-            .map_err(|e| codec_error(stored, e))
+        FileSink::create(self.to, &path, r.compression, &r.encryption).map_err(|e| codec_error(stored, e))
     }
 
     /// Writes one file, whose content `produce` gives; the name that it is stored under.

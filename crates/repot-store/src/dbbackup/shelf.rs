@@ -64,11 +64,7 @@ impl Names {
 }
 
 /// The files in the root of a storage, by name. `ours`: names of files of repot's own sets, which are no others'.
-pub fn list(
-    storage: &Storage,
-    names: &Names,
-    ours: &BTreeSet<String>,
-) -> Result<Vec<Shelved>, StorageError> {
+pub fn list(storage: &Storage, names: &Names, ours: &BTreeSet<String>) -> Result<Vec<Shelved>, StorageError> {
     let mut data = Vec::new();
     let mut sidecars = BTreeMap::new();
     for e in storage.list("")? {
@@ -157,15 +153,21 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("parent")).expect("made");
             std::fs::write(path, r#"{"engine": "x"}"#).expect("written");
         }
-        let storage =
-            Storage::open(&StorageConfig::parse(&dir.path().display().to_string()).expect("path"))
-                .expect("opens");
+        let storage = Storage::open(&StorageConfig::parse(&dir.path().display().to_string()).expect("path"))
+            .expect("opens");
         let ours = BTreeSet::from(["ours-web-2026-11-21-002907.psql".to_owned()]);
         let names = Names::new(None, "web");
         let found = list(&storage, &names, &ours).expect("listed");
         let seen: Vec<_> = found
             .iter()
-            .map(|s| (s.file.content == Content::Media, s.file.database.as_deref(), s.file.wrapping.encrypted, s.metadata.is_some()))
+            .map(|s| {
+                (
+                    s.file.content == Content::Media,
+                    s.file.database.as_deref(),
+                    s.file.wrapping.encrypted,
+                    s.metadata.is_some(),
+                )
+            })
             .collect();
         assert_eq!(
             seen,

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use repot_core::backup::foreign::restore::{ForeignPlan, ForeignRestore, ForeignRestored};
 use repot_core::backup::foreign;
+use repot_core::backup::foreign::restore::{ForeignPlan, ForeignRestore, ForeignRestored};
 use repot_core::backup::source::Source;
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
@@ -62,7 +62,7 @@ pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
         media = None;
     }
     if args.replace {
-        return Err(Error::usage("bad-arguments", "--replace is for media of repot's own sets: an archive of django-dbbackup's knows no owners to fill in with")
+        return Err(Error::usage("nothing-wanted", "--replace is for media of repot's own sets: an archive of django-dbbackup's knows no owners to fill in with")
             .help("without it the archive takes the place of the live directory, which is kept"));
     }
     let deployment = setting.detect(args.service.as_deref())?;
@@ -109,7 +109,12 @@ pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
 /// Checks the files and plans.
 fn checked(restore: &ForeignRestore<'_>, keys: &Keys, progress: &Progress) -> Result<ForeignPlan> {
     let since = Instant::now();
-    progress.event(Event::StepStarted { number: 1, total: 2, title: "Check the files".to_owned(), undo: false });
+    progress.event(Event::StepStarted {
+        number: 1,
+        total: 2,
+        title: "Check the files".to_owned(),
+        undo: false,
+    });
     let check = || -> Result<ForeignPlan> {
         for (from, file) in [restore.db, restore.media].into_iter().flatten() {
             let c = foreign::check(from, file, Level::Archive, keys, &restore.scratch_dir, progress)?;
@@ -146,7 +151,9 @@ fn render(plan: &ForeignPlan, restored: bool, found: Option<&ForeignRestored>) -
     }
     for m in &plan.media {
         let _ = match &m.aside {
-            Some(aside) => writeln!(t, "  media {}, in {}; what was live is kept as {aside}", m.root, m.place),
+            Some(aside) => {
+                writeln!(t, "  media {}, in {}; what was live is kept as {aside}", m.root, m.place)
+            }
             None => writeln!(t, "  media {}, in {}, where there was nothing", m.root, m.place),
         };
     }

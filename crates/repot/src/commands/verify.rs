@@ -124,7 +124,8 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     }
     let damages: usize = checked.iter().map(|c| c.damages.len()).sum();
     let damages = damages + files.iter().filter(|f| f.damage.is_some()).count();
-    let what = if checked.is_empty() { format!("{} files", files.len()) } else { format!("{} sets", checked.len()) };
+    let what =
+        if checked.is_empty() { format!("{} files", files.len()) } else { format!("{} sets", checked.len()) };
     let outcome = format!("{what}, {damages} damages");
     progress.event(Event::StepDone { seconds: started.elapsed().as_secs_f64(), outcome });
     keep(&setting, &checked, level_name(args.level));

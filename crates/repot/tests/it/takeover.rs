@@ -54,7 +54,10 @@ impl Django<'_> {
         std::fs::write(home.path().join("manage.py"), MANAGE).unwrap();
         let host = sh(
             stack.dir(),
-            &format!("docker inspect -f '{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}' {}", stack.db_container()),
+            &format!(
+                "docker inspect -f '{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}' {}",
+                stack.db_container()
+            ),
         );
         Django { stack, home, python, host: host.trim().to_owned() }
     }
@@ -124,7 +127,11 @@ fn shop() -> Stack {
         "      - ./app.sh:/app.sh:ro\n",
         "      - ./app.sh:/app.sh:ro\n      - ./data:/data\n      - ./backup:/data/backup\n      - ./media:/data/media\n",
     );
-    s.edit("compose.yaml", "      MINI_VERSION: ${MINI_VERSION}\n", "      MINI_VERSION: ${MINI_VERSION}\n      INVENTREE_BACKUP_DIR: /data/backup\n");
+    s.edit(
+        "compose.yaml",
+        "      MINI_VERSION: ${MINI_VERSION}\n",
+        "      MINI_VERSION: ${MINI_VERSION}\n      INVENTREE_BACKUP_DIR: /data/backup\n",
+    );
     let profile = s.read("mini.toml");
     s.write(
         "mini.toml",
@@ -163,7 +170,8 @@ fn what_django_dbbackup_wrote_is_listed_verified_and_restored() {
     // The tables are the migrating role's, as the application would have them.
     let _ = s.psql("app", "DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP EXECUTE format('ALTER TABLE %I OWNER TO clerk', t); END LOOP; END $$");
     let before = Content::of(&s);
-    let mut forms: Vec<(&[&str], &[(&str, &str)])> = vec![(&["-z"], &[]), (&[], &[]), (&["-z", "-e"], &[]), (&["-e"], &[])];
+    let mut forms: Vec<(&[&str], &[(&str, &str)])> =
+        vec![(&["-z"], &[]), (&[], &[]), (&["-z", "-e"], &[]), (&["-e"], &[])];
     forms.push((&["-z"], &[("PLAIN", "1")]));
     let mut names: Vec<String> = Vec::new();
     for (arguments, env) in &forms {
@@ -178,24 +186,32 @@ fn what_django_dbbackup_wrote_is_listed_verified_and_restored() {
         assert_eq!(new["database"], serde_json::Value::Null, "the name does not say it: {new}");
         assert_eq!(new["compressed"], arguments.contains(&"-z"), "{new}");
         assert_eq!(new["encrypted"], arguments.contains(&"-e"), "{new}");
-        assert_eq!((&new["application_version"], &new["api_version"]), (&"1.2.0".into(), &400.into()), "{new}");
+        assert_eq!(
+            (&new["application_version"], &new["api_version"]),
+            (&"1.2.0".into(), &400.into()),
+            "{new}"
+        );
         names.push(new["file"].as_str().unwrap().to_owned());
     }
     let _ = d.manage(&["mediabackup", "--noinput", "-q", "-z"], &[]);
     assert_eq!(files(&s).len(), forms.len() + 1);
     let text = s.repot(&["backups"]).ok().prints(&["django-dbbackup; media", "version 1.2.0, API 400"]);
     assert_eq!(text.stdout.lines().count(), forms.len() + 1, "no sidecar is listed: {text}");
-    for (filter, want) in [("--encrypted", 2), ("--not-compressed", 2), ("--content=media", 1), ("--content=db", 5)] {
+    for (filter, want) in
+        [("--encrypted", 2), ("--not-compressed", 2), ("--content=media", 1), ("--content=db", 5)]
+    {
         assert_eq!(s.repot(&["backups", filter]).ok().stdout.lines().count(), want, "{filter}");
     }
     // They are no sets: nothing is complete, nothing is restored without a name.
     let _ = s.repot(&["restore", "--yes"]).exits(2).says(&["no complete backup set"]);
     let key = s.dir().join("secret.pgp").display().to_string();
     let _ = s.repot(&["verify", &names[2]]).exits(2).says(&["no key or passphrase"]);
-    let _ = s
-        .repot(&["verify", "all", "--identity", &key])
-        .ok()
-        .prints(&["not proved", "every member of the tar read: 2 files", "decrypted", "gzip's checksum is right"]);
+    let _ = s.repot(&["verify", "all", "--identity", &key]).ok().prints(&[
+        "not proved",
+        "every member of the tar read: 2 files",
+        "decrypted",
+        "gzip's checksum is right",
+    ]);
     // A cut is found where the file lets it be found.
     let path = s.dir().join("backup").join(&names[0]);
     let good = std::fs::read(&path).unwrap();
@@ -207,28 +223,51 @@ fn what_django_dbbackup_wrote_is_listed_verified_and_restored() {
     for name in &names {
         let _ = s.psql("app", "DROP TABLE item CASCADE; TRUNCATE beat; TRUNCATE auth_group CASCADE");
         let ran = s.repot(&["restore", "--db-file", name, "--yes", "--identity", &key]).ok();
-        let _ = ran.prints(&["of django-dbbackup's:", "what was live is kept as", "belongs to clerk", "not proved"]);
+        let _ = ran.prints(&[
+            "of django-dbbackup's:",
+            "what was live is kept as",
+            "belongs to clerk",
+            "not proved",
+        ]);
         before.assert_still(&s, &GROWING, name);
         is_well(&s);
         let others = s.psql("app", "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'public' AND pg_get_userbyid(relowner) <> 'clerk'");
         assert_eq!(others, "0", "{name}: all of it is the application's role's");
         assert_eq!(s.psql("app", "SHOW work_mem"), "5MB", "the database's own settings are kept");
-        assert_eq!(s.psql("postgres", "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'app'"), "clerk");
-        let _ = s.psql("postgres", "SELECT format('DROP DATABASE %I', datname) FROM pg_database WHERE datname ~ '_repot_' \\gexec");
+        assert_eq!(
+            s.psql("postgres", "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'app'"),
+            "clerk"
+        );
+        let _ = s.psql(
+            "postgres",
+            "SELECT format('DROP DATABASE %I', datname) FROM pg_database WHERE datname ~ '_repot_' \\gexec",
+        );
     }
     // Database and media at once: what was live is kept, what comes is the live directory's owner's.
     let media = files(&s).into_iter().find(|f| f["content"] == "media").unwrap();
     let media = media["file"].as_str().unwrap().to_owned();
     let _ = s.psql("app", "TRUNCATE auth_group CASCADE");
-    let _ = sh(s.dir(), "chown -R 1234:1234 media; chmod 0750 media; rm media/sub/*; echo new > media/new.txt; echo three > media/one.txt");
+    let _ = sh(
+        s.dir(),
+        "chown -R 1234:1234 media; chmod 0750 media; rm media/sub/*; echo new > media/new.txt; echo three > media/one.txt",
+    );
     let ran = s.repot(&["restore", "--db-file", &names[0], "--media-file", &media, "--yes"]).ok();
     let _ = ran.prints(&["media media, in", "what was live is kept as", "of django-dbbackup's:"]);
     before.assert_still(&s, &GROWING, "with media");
-    assert_eq!((s.read("media/one.txt"), s.read("media/sub/Größe.bin")), ("one".to_owned(), "two".to_owned()));
+    assert_eq!(
+        (s.read("media/one.txt"), s.read("media/sub/Größe.bin")),
+        ("one".to_owned(), "two".to_owned())
+    );
     assert!(!s.dir().join("media/new.txt").exists(), "it is a swap");
-    assert_eq!(sh(s.dir(), "stat -c %u:%g media/sub media/one.txt | sort -u; stat -c %a media"), "1234:1234\n750\n");
+    assert_eq!(
+        sh(s.dir(), "stat -c %u:%g media/sub media/one.txt | sort -u; stat -c %a media"),
+        "1234:1234\n750\n"
+    );
     is_well(&s);
-    let _ = s.repot(&["restore", "--media-file", &names[0], "--yes"]).exits(2).says(&["holds a database, not media"]);
+    let _ = s
+        .repot(&["restore", "--media-file", &names[0], "--yes"])
+        .exits(2)
+        .says(&["holds a database, not media"]);
     // A path outside of the storage, and without a sidecar.
     let outside = s.dir().join(&names[0]);
     std::fs::copy(&path, &outside).unwrap();
@@ -237,13 +276,17 @@ fn what_django_dbbackup_wrote_is_listed_verified_and_restored() {
 
     // InvenTree's rule: a newer API version is refused, with the flag it is told.
     s.write("data/facts.json", r#"{"version": "1.1.0", "api_version": 399, "installer": "DOC"}"#);
-    let _ = s.repot(&["restore", &names[0], "--yes"]).exits(3).says(&["newer InvenTree (API version 400, here 399)", "--allow-newer-version"]);
+    let _ = s
+        .repot(&["restore", &names[0], "--yes"])
+        .exits(3)
+        .says(&["newer InvenTree (API version 400, here 399)", "--allow-newer-version"]);
     let _ = s
         .repot(&["restore", &names[0], "--dry-run", "--allow-newer-version"])
         .ok()
         .prints(&["newer InvenTree (API version 400, here 399)", "is of InvenTree 1.2.0, and this is 1.1.0"]);
     // Media, and other things than databases of PostgreSQL, are refused by name.
-    let _ = s.repot(&["restore", "nothing-2026-01-01-000000.psql", "--yes"]).exits(2).says(&["there is no file"]);
+    let _ =
+        s.repot(&["restore", "nothing-2026-01-01-000000.psql", "--yes"]).exits(2).says(&["there is no file"]);
 }
 
 #[test]
@@ -257,9 +300,13 @@ fn what_repot_wrote_is_listed_and_restored_by_django_dbbackup() {
     // Sessions are left out, as config.yaml says.
     let _ = s.psql("app", "INSERT INTO django_session VALUES ('k', 'd', now())");
     s.write("repot.toml", "profiles = [\"mini.toml\"]\n[backup]\nlayout = \"django-dbbackup\"\nopenpgp_recipients = [\"public.pgp\"]\nopenpgp_secret_keys = [\"secret.pgp\"]\n");
-    for (i, form) in [&[][..], &["--compress", "none"], &["--encrypt"], &["--encrypt", "--compress", "none"]].iter().enumerate() {
+    for (i, form) in [&[][..], &["--compress", "none"], &["--encrypt"], &["--encrypt", "--compress", "none"]]
+        .iter()
+        .enumerate()
+    {
         let ran = s.repot(&[&["backup", "--json"], *form].concat()).ok();
-        let ran = ran.says(&["taken over from the application: INVENTREE_BACKUP_DIR, backup_connector_options"]);
+        let ran =
+            ran.says(&["taken over from the application: INVENTREE_BACKUP_DIR, backup_connector_options"]);
         let set = ran.json()["set"].as_str().unwrap().to_owned();
         assert!(ran.stdout.contains("1 rows of django_session are left out"), "{ran}");
         let listed = d.listed(&[]);
@@ -289,7 +336,10 @@ fn what_repot_wrote_is_listed_and_restored_by_django_dbbackup() {
         let _ = s.repot(&["restore", &set, "--only", "db", "--yes"]).ok();
         before.assert_still(&s, &GROWING, "restored by repot");
         is_well(&s);
-        let _ = s.psql("postgres", "SELECT format('DROP DATABASE %I', datname) FROM pg_database WHERE datname ~ '_repot_' \\gexec");
+        let _ = s.psql(
+            "postgres",
+            "SELECT format('DROP DATABASE %I', datname) FROM pg_database WHERE datname ~ '_repot_' \\gexec",
+        );
         let _ = s.psql("app", "INSERT INTO django_session VALUES ('k', 'd', now())");
     }
     assert_eq!(s.repot(&["backups", "--json"]).ok().json()["sets"].as_array().unwrap().len(), 4);
@@ -301,14 +351,26 @@ fn what_repot_wrote_is_listed_and_restored_by_django_dbbackup() {
     assert_eq!(sh(s.dir(), "stat -c '%u:%g %a' media/one.txt"), "1234:1234 640\n");
     // The manifest says of which version it is, and the rule is the same.
     s.write("data/facts.json", r#"{"version": "1.1.0", "api_version": 399, "installer": "DOC"}"#);
-    let _ = s.repot(&["restore", &set, "--only", "db", "--yes"]).exits(3).says(&["newer InvenTree (API version 400, here 399)"]);
+    let _ = s
+        .repot(&["restore", &set, "--only", "db", "--yes"])
+        .exits(3)
+        .says(&["newer InvenTree (API version 400, here 399)"]);
     let _ = s.repot(&["restore", &set, "--only", "db", "--dry-run", "--allow-newer-version"]).ok();
     // A recipient of the keyring, as DBBACKUP_GPG_RECIPIENT names it.
     s.write("repot.toml", "profiles = [\"mini.toml\"]\n[backup.dbbackup]\nDBBACKUP_GPG_RECIPIENT = \"backup@example.org\"\nDBBACKUP_CLEANUP_KEEP = 1\n[backup]\nstorage = \"backup\"\nopenpgp_secret_keys = [\"secret.pgp\"]\n");
     let gnupg = d.gnupg().display().to_string();
-    let set = s.repot_env(&["backup", "--only", "config", "--encrypt", "--json"], &[("GNUPGHOME", &gnupg)]).ok().json();
+    let set = s
+        .repot_env(&["backup", "--only", "config", "--encrypt", "--json"], &[("GNUPGHOME", &gnupg)])
+        .ok()
+        .json();
     let _ = s.repot(&["verify", set["set"].as_str().unwrap()]).ok().prints(&["good (archive"]);
-    let _ = s.repot_env(&["backup", "--only", "config", "--encrypt"], &[("GNUPGHOME", &s.dir().display().to_string())]).exits(2).says(&["no key of backup@example.org"]);
+    let _ = s
+        .repot_env(
+            &["backup", "--only", "config", "--encrypt"],
+            &[("GNUPGHOME", &s.dir().display().to_string())],
+        )
+        .exits(2)
+        .says(&["no key of backup@example.org"]);
     // Pruning takes a set's files with it, in the root too, and nobody else's.
     std::fs::write(s.dir().join("backup/InvenTree-db-2020-01-01-000000.psql"), "-- theirs").unwrap();
     let before_prune = d.listed(&[]);
@@ -320,12 +382,19 @@ fn what_repot_wrote_is_listed_and_restored_by_django_dbbackup() {
     s.write("data/facts.json", r#"{"version": "1.2.0", "api_version": 400, "installer": "DOC"}"#);
     std::fs::remove_file(s.dir().join("backup/InvenTree-db-2020-01-01-000000.psql")).unwrap();
     // One path for two files is refused; a damaged file is named; a cut-off set owns its files.
-    s.write("repot.toml", "profiles = [\"mini.toml\"]\n[backup]\nlayout = \"django-dbbackup\"\ndate_format = \"%Y-%m-%d\"\n");
+    s.write(
+        "repot.toml",
+        "profiles = [\"mini.toml\"]\n[backup]\nlayout = \"django-dbbackup\"\ndate_format = \"%Y-%m-%d\"\n",
+    );
     let _ = s.repot(&["backup", "--only", "db"]).ok();
     let sets = s.repot(&["backups", "--json"]).ok().json()["sets"].as_array().unwrap().len();
     let again = s.repot(&["backup", "--only", "db"]);
     assert!(again.stderr.contains("would overwrite the other"), "{again}");
-    assert_eq!(s.repot(&["backups", "--json"]).ok().json()["sets"].as_array().unwrap().len(), sets, "nothing was left");
+    assert_eq!(
+        s.repot(&["backups", "--json"]).ok().json()["sets"].as_array().unwrap().len(),
+        sets,
+        "nothing was left"
+    );
     s.write("repot.toml", "profiles = [\"mini.toml\"]\n[backup]\nlayout = \"django-dbbackup\"\n");
     let _ = s.repot_failing(&["backup"], "backup::before-manifest=return(kill)").was_killed();
     assert!(files(&s).is_empty(), "{:?}", files(&s));
@@ -333,4 +402,68 @@ fn what_repot_wrote_is_listed_and_restored_by_django_dbbackup() {
     let _ = s.repot_failing(&["backup"], "backup::before-manifest=return(error)").exits(1);
     assert_eq!(d.listed(&[]).len(), n, "one that fails leaves nothing");
     let _ = s.repot(&["backup", "--compress", "zstd"]).exits(2).says(&["does not read zstd"]);
+}
+
+const SQLITE: &str = r#"
+import os
+SECRET_KEY = 'x'
+INSTALLED_APPS = ['django.contrib.contenttypes', 'django.contrib.auth', 'dbbackup']
+HOME = os.environ['STACK']
+DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': HOME + '/db.sqlite3'}}
+DISK = 'django.core.files.storage.FileSystemStorage'
+STORAGES = {'default': {'BACKEND': DISK}, 'dbbackup': {'BACKEND': DISK, 'OPTIONS': {'location': HOME + '/backup'}}}
+DBBACKUP_HOSTNAME = 'web-1'
+if os.environ.get('SQL'):
+    DBBACKUP_CONNECTORS = {'default': {'CONNECTOR': 'dbbackup.db.sqlite.SqliteConnector'}}
+"#;
+
+/// Listed and verified; restoring a copy of an SQLite database is not there yet, and is refused by name.
+#[test]
+fn copies_of_sqlite_are_listed_and_verified() {
+    let home = std::env::var("HOME").unwrap();
+    let python = Path::new(&home).join(".cache/repot/tools/dbbackup-venv/bin/python");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("backup")).unwrap();
+    std::fs::write(dir.path().join("project.py"), SQLITE).unwrap();
+    std::fs::write(dir.path().join("manage.py"), MANAGE).unwrap();
+    let manage = |arguments: &[&str], env: &[(&str, &str)]| {
+        let mut c = Command::new(&python);
+        c.arg("manage.py").args(arguments).current_dir(dir.path()).env_clear().env("PATH", "/usr/bin:/bin");
+        c.env("STACK", dir.path()).env("PYTHONDONTWRITEBYTECODE", "1").envs(env.iter().copied());
+        let _ = run(&mut c, None).ok();
+    };
+    let repot = |arguments: &[&str]| {
+        let mut c = Command::new(env!("CARGO_BIN_EXE_repot"));
+        run(
+            c.args(arguments).arg("-C").arg(dir.path()).args(["--storage"]).arg(dir.path().join("backup")),
+            None,
+        )
+    };
+    manage(&["migrate", "-v0"], &[]);
+    for (arguments, env) in
+        [(&["-z"][..], &[][..]), (&[], &[]), (&["-z"], &[("SQL", "1")]), (&[], &[("SQL", "1")])]
+    {
+        manage(&[&["dbbackup", "--noinput", "-q"], arguments].concat(), env);
+    }
+    let listed = repot(&["backups", "--json"]).ok().json();
+    let listed = listed["django_dbbackup"].as_array().unwrap();
+    assert_eq!(listed.len(), 4, "{listed:?}");
+    for f in listed {
+        assert_eq!((&f["database"], &f["server"]), (&"default".into(), &"web-1".into()), "{f}");
+        assert_eq!(f["engine"], "django.db.backends.sqlite3");
+    }
+    let _ = repot(&["verify", "all"]).ok().prints(&[
+        "an SQLite database of the length that its header says",
+        "SQL of SQLite from its first line to its last",
+    ]);
+    let mut cut = 0;
+    for f in listed {
+        let path = dir.path().join("backup").join(f["file"].as_str().unwrap());
+        let good = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &good[..good.len() - good.len() / 3]).unwrap();
+        let _ = repot(&["verify", f["file"].as_str().unwrap()]).exits(4).prints(&["damaged"]);
+        std::fs::write(&path, &good).unwrap();
+        cut += 1;
+    }
+    assert_eq!(cut, 4);
 }

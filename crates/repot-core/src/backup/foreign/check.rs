@@ -129,7 +129,11 @@ fn content<R: Read>(
         ));
         c.unproved.push(format!(
             "that each file is what it was{}, and that none is missing",
-            if s.file.wrapping.compressed || s.file.wrapping.encrypted { " before it was packed" } else { "" }
+            if s.file.wrapping.compressed || s.file.wrapping.encrypted {
+                " before it was packed"
+            } else {
+                ""
+            }
         ));
         return Ok(());
     }
@@ -149,24 +153,26 @@ fn content<R: Read>(
             });
             None
         }
-        DumpFormat::PgSql if !text_ends(PG_SQL_END) => Some("its end is missing: pg_dump's last line is not there"),
+        DumpFormat::PgSql if !text_ends(PG_SQL_END) => {
+            Some("its end is missing: pg_dump's last line is not there")
+        }
         DumpFormat::PgSql => {
             c.proved.push("it is whole from pg_dump's first line to its last".to_owned());
             c.unproved.push("that nothing between was changed, and that a server takes it".to_owned());
             None
         }
         DumpFormat::Sqlite if !head.starts_with(SQLITE_MAGIC) => Some("it is no SQLite database"),
-        DumpFormat::Dump | DumpFormat::Sqlite if head.starts_with(SQLITE_MAGIC) => {
-            match sqlite_bytes(head) {
-                Some(want) if want > watch.bytes => Some("it is shorter than its own header says"),
-                _ => {
-                    c.proved.push("it is an SQLite database of the length that its header says".to_owned());
-                    c.unproved.push("its pages: `sqlite3 FILE 'PRAGMA integrity_check'` reads them".to_owned());
-                    None
-                }
+        DumpFormat::Dump | DumpFormat::Sqlite if head.starts_with(SQLITE_MAGIC) => match sqlite_bytes(head) {
+            Some(want) if want > watch.bytes => Some("it is shorter than its own header says"),
+            _ => {
+                c.proved.push("it is an SQLite database of the length that its header says".to_owned());
+                c.unproved.push("its pages: `sqlite3 FILE 'PRAGMA integrity_check'` reads them".to_owned());
+                None
             }
-        }
-        DumpFormat::Dump if head.starts_with(b"-- MySQL dump") || head.windows(10).any(|w| w == b"MariaDB du") => {
+        },
+        DumpFormat::Dump
+            if head.starts_with(b"-- MySQL dump") || head.windows(10).any(|w| w == b"MariaDB du") =>
+        {
             if text_ends("-- Dump completed") {
                 c.proved.push("it is whole from mysqldump's first line to its last".to_owned());
                 None

@@ -5,6 +5,7 @@
 
 mod check;
 pub mod keyring;
+mod loaded;
 pub mod restore;
 pub mod settings;
 

@@ -8,7 +8,6 @@
 //! they get the live directory's owner.
 
 use std::collections::BTreeSet;
-use std::io::{Cursor, Read};
 use std::path::PathBuf;
 
 use repot_store::codec::Keys;
@@ -19,26 +18,20 @@ use repot_store::storage::Storage;
 use repot_store::{FileEntry, FileKind, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest};
 use serde::Serialize;
 
-use super::super::restore::load::{Metered, create, load_error};
-use super::super::restore::{
-    Action, Database, MediaPlan, Part, Plan, Request, Restore, names, other_names,
-};
+use super::super::restore::load::Metered;
+use super::super::restore::{Action, Database, MediaPlan, Part, Plan, Request, Restore, names, other_names};
 use super::super::source::{Server, Source};
 use super::check::{layers, read};
 use super::dump_words;
-use crate::engine::postgres::session::{ident, literal};
-use crate::error::{Error, Kind as ErrorKind, Result, speaks_of_full_disk};
-use crate::exec::last_lines;
+use super::loaded::{counted, make_like_live, own, table_of, taken_error};
+use crate::engine::postgres::session::literal;
+use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::progress::{Event, Observer};
 use crate::upgrade::failpoint::reach;
 use crate::upgrade::plan::now;
 use crate::upgrade::steps::restore::conninfo_value;
 use crate::verify::DatabaseFingerprint;
-
-/// Relations but the system's and those of extensions.
-const OWN: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend e \
-                   WHERE e.objid = c.oid AND e.classid = 'pg_class'::regclass AND e.deptype = 'e')";
 
 /// A file, and where it is.
 pub type Located = (Storage, Shelved);
@@ -169,7 +162,14 @@ impl ForeignRestore<'_> {
         let Some((storage, _)) = self.media.or(self.db) else {
             return Err(Error::usage("nothing-wanted", "the arguments leave nothing to do"));
         };
-        act(&Restore { to: self.to, storage, set: "", manifest: &manifest, keys: self.keys, request: &request })
+        act(&Restore {
+            to: self.to,
+            storage,
+            set: "",
+            manifest: &manifest,
+            keys: self.keys,
+            request: &request,
+        })
     }
 
     /// What would be done. Changes nothing.
@@ -202,7 +202,10 @@ impl ForeignRestore<'_> {
     /// Plans the database; the role that everything is to belong to.
     fn plan_database(&self, s: &Shelved, plan: &mut Plan, warnings: &mut Vec<String>) -> Result<String> {
         let Some(d) = self.to.deployment() else {
-            return Err(Error::usage("no-project", "files of django-dbbackup's are restored into a Compose project"));
+            return Err(Error::usage(
+                "no-project",
+                "files of django-dbbackup's are restored into a Compose project",
+            ));
         };
         let Kind::Database(format) = &s.file.content else {
             return Err(Error::usage("no-file", format!("{} holds media, not a database", s.file.name))
@@ -217,7 +220,9 @@ impl ForeignRestore<'_> {
         }
         if s.metadata.is_none() {
             warnings.push(match &s.sidecar_damage {
-                Some(why) => format!("its sidecar cannot be read ({why}): of which version it is cannot be told"),
+                Some(why) => {
+                    format!("its sidecar cannot be read ({why}): of which version it is cannot be told")
+                }
                 None => "it has no sidecar: of which version it is cannot be told".to_owned(),
             });
         }
@@ -302,9 +307,27 @@ impl ForeignRestore<'_> {
         make_like_live(d, owner, server)?;
         let custom = s.file.content == Kind::Database(DumpFormat::PgCustom);
         let to = format!("--dbname=dbname={}", conninfo_value(&d.fresh));
-        let binary = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-password", &to];
-        let text =
-            ["-X", "-q", "--single-transaction", "-v", "ON_ERROR_STOP=1", "--no-password", "-o", "/dev/null", &to, "-f", "-"];
+        let binary = [
+            "--single-transaction",
+            "--exit-on-error",
+            "--no-owner",
+            "--no-privileges",
+            "--no-password",
+            &to,
+        ];
+        let text = [
+            "-X",
+            "-q",
+            "--single-transaction",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "--no-password",
+            "-o",
+            "/dev/null",
+            &to,
+            "-f",
+            "-",
+        ];
         let cmd = if custom {
             server.clients.program("pg_restore", &binary, &[])
         } else {
@@ -342,168 +365,5 @@ impl ForeignRestore<'_> {
             return Err(taken_error(&s.file.name, &stderr));
         }
         Ok(String::from_utf8_lossy(&text).lines().filter_map(table_of).collect())
-    }
-}
-
-/// Schema and name of a table's line in `pg_restore --list`: `215; 1259 16386 TABLE public item clerk`. Names with
-/// blanks cannot be told apart, and are left out.
-fn table_of(line: &str) -> Option<(String, String)> {
-    let (_, rest) = line.split_once("; ")?;
-    let words: Vec<&str> = rest.split(' ').collect();
-    match words.as_slice() {
-        [_, _, "TABLE", schema, name, _] => Some(((*schema).to_owned(), (*name).to_owned())),
-        _ => None,
-    }
-}
-
-/// What the server said to a file.
-fn taken_error(file: &str, stderr: &str) -> Error {
-    let e = load_error(file, stderr);
-    if stderr.contains("unsupported version") {
-        return Error::refused("newer-client", format!("{file} was written by a newer pg_dump than this server's"))
-            .why(last_lines(stderr, 2))
-            .help("the live database was not touched; upgrade the server first (`repot upgrade`), or take a file that a pg_dump of the server's own version wrote");
-    }
-    if stderr.contains("role") && stderr.contains("does not exist") {
-        return e.help("the live database was not touched; make the role that is named (CREATE ROLE), and start it again");
-    }
-    if speaks_of_full_disk(stderr) { e } else { e.with_kind(ErrorKind::Failed) }
-}
-
-/// Makes the fresh database as the live one is; without one, as the server makes databases.
-fn make_like_live(swap: &Database, owner: &str, server: &Server) -> Result<()> {
-    if swap.aside.is_none() {
-        let session = server.connector.connect("template1")?;
-        return session.execute(&format!(
-            "CREATE DATABASE {} TEMPLATE template0 OWNER {}",
-            ident(&swap.fresh),
-            ident(owner)
-        ));
-    }
-    // Nothing but the database itself: a few kilobytes.
-    let args = ["--format=custom", "--schema-only", "--exclude-schema=*", "--no-password"];
-    let cmd = server.clients.program("pg_dump", &args, &[("PGDATABASE", &swap.name)]);
-    let mut head = Vec::new();
-    let (status, stderr) = cmd.pump(None, &mut |chunk| {
-        head.extend_from_slice(chunk);
-        Ok(())
-    })?;
-    if !status.success() {
-        return Err(Error::failed("dump-failed", format!("the definition of the database {} cannot be read", swap.name))
-            .why(last_lines(&stderr, 3)));
-    }
-    create(server, (&swap.name, &swap.fresh), &|| {
-        Ok(Box::new(Cursor::new(head.clone())) as Box<dyn Read + Send>)
-    })
-}
-
-/// Gives what was loaded to the application's role.
-fn own(swap: &Database, owner: &str, server: &Server) -> Result<()> {
-    let session = server.connector.connect(&swap.fresh)?;
-    let role = literal(owner);
-    let member = |class: &str, oid: &str| {
-        format!("NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = {oid} AND e.classid = '{class}'::regclass AND e.deptype = 'e')")
-    };
-    let others = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
-    let is_not = |column: &str| format!("pg_get_userbyid({column}) <> {role}");
-    let queries = [
-        format!(
-            "SELECT format('SCHEMA %I', n.nspname) FROM pg_namespace n WHERE {others} AND n.nspname <> 'public' AND {} AND {}",
-            is_not("n.nspowner"),
-            member("pg_namespace", "n.oid")
-        ),
-        // Sequences of a column go with their table.
-        format!(
-            "SELECT format('TABLE %I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.relkind IN ('r','p','v','m','f','S') AND {OWN} AND {} AND NOT (c.relkind = 'S' AND EXISTS (SELECT FROM pg_depend d \
-             WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a','i')))",
-            is_not("c.relowner")
-        ),
-        format!(
-            "SELECT format('TYPE %I.%I', n.nspname, t.typname) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-             LEFT JOIN pg_class c ON c.oid = t.typrelid WHERE (t.typtype IN ('e','d','r') OR c.relkind = 'c') AND {others} AND {} AND {}",
-            is_not("t.typowner"),
-            member("pg_type", "t.oid")
-        ),
-        format!(
-            "SELECT format('ROUTINE %s', p.oid::regprocedure) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
-             WHERE {others} AND {} AND {}",
-            is_not("p.proowner"),
-            member("pg_proc", "p.oid")
-        ),
-        format!("SELECT format('LARGE OBJECT %s', oid) FROM pg_largeobject_metadata WHERE {}", is_not("lomowner")),
-    ];
-    for q in queries {
-        for row in session.query(&q)? {
-            let Some(what) = row.into_iter().next().flatten() else { continue };
-            session.execute(&format!("ALTER {what} OWNER TO {}", ident(owner)))?;
-        }
-    }
-    Ok(())
-}
-
-/// Counts what was restored, and finds the tables that the archive lists.
-fn counted(
-    swap: &Database,
-    server: &Server,
-    wanted: Option<&BTreeSet<(String, String)>>,
-) -> Result<ForeignRestored> {
-    let session = server.connector.connect(&swap.fresh)?;
-    let rows = session.query(&format!(
-        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r','p') AND NOT c.relispartition AND {OWN} ORDER BY 1, 2"
-    ))?;
-    let there: BTreeSet<(String, String)> = rows
-        .into_iter()
-        .filter_map(|r| {
-            let mut r = r.into_iter();
-            Some((r.next()??, r.next()??))
-        })
-        .collect();
-    if let Some(wanted) = wanted {
-        let partitions = session.query(&format!(
-            "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r','p','f') AND {OWN}"
-        ))?;
-        let all: BTreeSet<(String, String)> = partitions
-            .into_iter()
-            .filter_map(|r| {
-                let mut r = r.into_iter();
-                Some((r.next()??, r.next()??))
-            })
-            .collect();
-        let missing: Vec<String> = wanted.difference(&all).map(|(s, n)| format!("{s}.{n}")).collect();
-        if !missing.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Differences,
-                "restored-differs",
-                format!("{} tables of the archive are not in the restored database", missing.len()),
-            )
-            .why(missing.join(", "))
-            .help("the live database was not touched"));
-        }
-    }
-    let mut total: u64 = 0;
-    for (schema, name) in &there {
-        let n = session.scalar(&format!("SELECT count(*) FROM {}.{}", ident(schema), ident(name)))?;
-        total += n.parse::<u64>().unwrap_or(0);
-    }
-    if there.is_empty() {
-        return Err(Error::new(ErrorKind::Differences, "restored-differs", "the restored database has no table")
-            .help("the live database was not touched; the file is no backup of an application"));
-    }
-    Ok(ForeignRestored { tables: there.len(), rows: total, list_compared: wanted.is_some() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_of_a_list() {
-        let of = |l| table_of(l).map(|(s, n)| format!("{s}.{n}"));
-        assert_eq!(of("215; 1259 16386 TABLE public item clerk").as_deref(), Some("public.item"));
-        assert_eq!(of("3330; 0 16386 TABLE DATA public item clerk"), None);
-        assert_eq!(of(";     Format: CUSTOM"), None);
-        assert_eq!(of("215; 1259 16386 TABLE public odd name clerk"), None);
     }
 }

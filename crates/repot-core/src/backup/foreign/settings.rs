@@ -38,8 +38,11 @@ pub fn of_application(d: &Deployment) -> Result<Option<Taken>> {
         None => return Ok(None),
         Some("inventree") => {}
         Some(other) => {
-            return Err(Error::usage("bad-profile", format!("the profile {} names settings of `{other}`", d.profile.name))
-                .help("`inventree` is known: docs/profiles.md"));
+            return Err(Error::usage(
+                "bad-profile",
+                format!("the profile {} names settings of `{other}`", d.profile.name),
+            )
+            .help("`inventree` is known: docs/profiles.md"));
         }
     }
     let prefixed = |names: &mut dyn Iterator<Item = (String, String)>| -> BTreeMap<String, String> {
@@ -61,12 +64,16 @@ pub fn of_application(d: &Deployment) -> Result<Option<Taken>> {
         })?;
     }
     let mut given: Vec<String> = env.keys().cloned().collect();
-    let in_file = config.as_object().into_iter().flatten().filter(|(k, v)| k.starts_with(&source.keys) && !v.is_null());
+    let in_file =
+        config.as_object().into_iter().flatten().filter(|(k, v)| k.starts_with(&source.keys) && !v.is_null());
     given.extend(in_file.map(|(k, _)| k.clone()));
     let settings = from_inventree(&env, &config).map_err(|e| {
-        Error::usage("bad-settings", format!("the backup settings of {} cannot be taken over", d.profile.title))
-            .why(e)
-            .help("correct them there, or say `application_settings = false` in [backup] of repot.toml")
+        Error::usage(
+            "bad-settings",
+            format!("the backup settings of {} cannot be taken over", d.profile.title),
+        )
+        .why(e)
+        .help("correct them there, or say `application_settings = false` in [backup] of repot.toml")
     })?;
     let (mut directory, mut notes) = (None, Vec::new());
     if let Some(inside) = settings.directory.as_ref().filter(|_| settings.is_local()) {
@@ -95,7 +102,9 @@ fn read_file(d: &Deployment, service: &str, path: &str) -> Result<Option<String>
     let Some(at) = locate(&d.resolved, service, path) else { return Ok(None) };
     let (at, name) = match at.subdir.rsplit_once('/') {
         Some((dir, name)) => (DataLocation { subdir: dir.to_owned(), ..at.clone() }, name.to_owned()),
-        None if !at.subdir.is_empty() => (DataLocation { subdir: String::new(), ..at.clone() }, at.subdir.clone()),
+        None if !at.subdir.is_empty() => {
+            (DataLocation { subdir: String::new(), ..at.clone() }, at.subdir.clone())
+        }
         None => match &at.store {
             Store::Bind(source) => return Ok(std::fs::read_to_string(source).ok()),
             Store::Volume(_) => return Ok(None),
@@ -113,8 +122,11 @@ fn on_this_machine(at: &DataLocation) -> Result<std::path::PathBuf> {
             .volume(name)?
             .and_then(|v| v["Mountpoint"].as_str().map(str::to_owned))
             .ok_or_else(|| {
-                Error::failed("no-volume", format!("the volume {name} of the backup directory is not there yet"))
-                    .help("start the application once, or name the storage with --storage")
+                Error::failed(
+                    "no-volume",
+                    format!("the volume {name} of the backup directory is not there yet"),
+                )
+                .help("start the application once, or name the storage with --storage")
             })?,
     };
     Ok(std::path::Path::new(&root).join(&at.subdir))
