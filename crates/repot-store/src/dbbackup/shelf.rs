@@ -54,12 +54,25 @@ impl Names {
         Names(configured.into_iter().chain(usual).collect())
     }
 
-    /// What a name says; by a template if one fits.
+    /// What a name says; by a template if one fits. Where several fit, what they do not agree on is not known:
+    /// `InvenTree-db-…` is also a database `InvenTree` of a server `db` by django-dbbackup's own template.
     #[must_use]
     pub fn parse(&self, name: &str) -> Option<ForeignFile> {
         let mut readings: Vec<ForeignFile> = self.0.iter().filter_map(|n| n.parse(name)).collect();
-        let best = readings.iter().position(|f| f.by_template).unwrap_or(0);
-        (best < readings.len()).then(|| readings.swap_remove(best))
+        if readings.iter().any(|f| f.by_template) {
+            readings.retain(|f| f.by_template);
+        }
+        let mut readings = readings.into_iter();
+        let mut best = readings.next()?;
+        for other in readings {
+            if other.database != best.database {
+                best.database = None;
+            }
+            if other.server != best.server {
+                best.server = None;
+            }
+        }
+        Some(best)
     }
 }
 
