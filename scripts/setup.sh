@@ -39,6 +39,7 @@ packages() {
 		postgresql-client         # what it dumps and restores with
 		iptables                  # dockerd's networks
 		gnupg age zstd            # backups are tried beside them
+		mariadb-client            # backups of MariaDB by URL
 		openssh-client            # ssh-keygen: age encrypts to SSH keys too
 	)
 	command -v dockerd >/dev/null || wanted+=(docker.io)

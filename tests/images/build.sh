@@ -20,7 +20,7 @@ export DOCKER_BUILDKIT=0
 # In the order in which they are wanted.
 default_images=(
 	postgres:13 postgres:17 postgres:15 postgres:18 postgres:12 postgres:16
-	repot-test/redis:7 repot-test/minio:1
+	repot-test/redis:7 repot-test/minio:1 mariadb:10.11
 	repot-test/inventree:1.1.12 repot-test/inventree:1.2.0
 	repot-test/nautobot:2.0 repot-test/nautobot:2.1
 	repot-test/ente-server:1
@@ -228,6 +228,23 @@ postgres() {
 		"$here/postgres"
 }
 
+# ---------------------------------------------------------------- MariaDB
+
+mariadb() {
+	local image=mariadb:10.11 digest
+	digest=$(recipe "$(declare -f mariadb)" -- rootfs.sh mariadb)
+	if exists "$image"; then
+		case $(label "$image" repot.recipe) in
+			"$digest") return ;;
+			'') return ;; # the official one
+		esac
+	elif pull "$image"; then
+		return
+	fi
+	rootfs mariadb bookworm mariadb-server
+	build "$image" "$digest" "$here/mariadb"
+}
+
 # ---------------------------------------------------------------- applications
 
 # Python, Redis and socat: what the application images and their neighbours run on.
@@ -310,6 +327,7 @@ nautobot_real() {
 make() {
 	case $1 in
 		postgres:*) postgres "${1#postgres:}" ;;
+		mariadb:10.11) mariadb ;;
 		repot-test/redis:7) service redis 7 ;;
 		repot-test/minio:1) service minio 1 ;;
 		repot-test/inventree:1.1.12) application inventree inventree 1.1.12 42 1 ;;

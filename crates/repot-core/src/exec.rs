@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::interrupt;
 
+mod conversation;
+pub use conversation::Conversation;
+
 /// How much of a captured stream is kept, in bytes; what tools print beyond it is dropped.
 const CAPTURE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 /// How much of standard error is kept for messages, in bytes.

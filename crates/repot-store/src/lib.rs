@@ -7,6 +7,7 @@ pub mod beside;
 pub mod codec;
 pub mod dbbackup;
 pub mod destinations;
+mod dump_form;
 mod manifest;
 pub mod retention;
 mod set;
@@ -14,6 +15,6 @@ pub mod storage;
 pub mod stored;
 
 pub use manifest::{
-    FileEntry, FileKind, MANIFEST_FORMAT, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest, MovedSequence, Plain,
+    Engine, FileEntry, FileKind, MANIFEST_FORMAT, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest, MovedSequence, Plain,
 };
 pub use set::{Damage, FileWriter, MANIFEST_NAME, SetWriter, StoreError, open, verify};

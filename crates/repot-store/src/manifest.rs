@@ -30,12 +30,40 @@ pub enum MadeBy {
 pub enum FileKind {
     /// Roles and tablespaces, plain SQL by `pg_dumpall --globals-only`.
     Globals,
-    /// One database, `pg_dump` custom format.
+    /// One database, in the form of its [`Engine`].
     Database,
     /// A configuration file of the old server, as it was; or, with a fingerprint, a tar of configuration files.
     Config,
     /// A tar of one media root.
     Media,
+}
+
+/// Which database system a dump is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// PostgreSQL: a dump is pg_dump's custom format.
+    #[default]
+    Postgresql,
+    /// MariaDB: a dump is SQL by mariadb-dump.
+    Mariadb,
+    /// MySQL: a dump is SQL by mysqldump.
+    Mysql,
+    /// SQLite: a dump is the database file itself.
+    Sqlite,
+}
+
+impl Engine {
+    /// The name people use.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Engine::Postgresql => "PostgreSQL",
+            Engine::Mariadb => "MariaDB",
+            Engine::Mysql => "MySQL",
+            Engine::Sqlite => "SQLite",
+        }
+    }
 }
 
 impl FileKind {
@@ -89,6 +117,9 @@ pub struct FileEntry {
     pub kind: FileKind,
     /// The database it holds, where it holds one.
     pub database: Option<String>,
+    /// The system of that database.
+    #[serde(default)]
+    pub engine: Engine,
     /// Size in bytes.
     pub size_bytes: u64,
     /// BLAKE3, hexadecimal.
@@ -198,6 +229,12 @@ impl Manifest {
             return Err(format!("the name `{}` leads out of the set", f.name));
         }
         Ok(manifest)
+    }
+    /// The system of its databases; PostgreSQL where it has none.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        let database = self.files.iter().find(|f| f.kind == FileKind::Database);
+        database.map_or_else(Engine::default, |f| f.engine)
     }
     /// Size of all files.
     #[must_use]

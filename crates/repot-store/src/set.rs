@@ -250,6 +250,7 @@ mod tests {
                 name: "app.dump".into(),
                 kind: FileKind::Database,
                 database: Some("app".into()),
+                engine: crate::manifest::Engine::default(),
                 size_bytes: done.size_bytes,
                 blake3: done.blake3,
                 sha256: done.sha256,

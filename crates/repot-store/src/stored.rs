@@ -17,6 +17,7 @@ use crate::codec::{
     CodecError, Compression, Compressor, Decompressor, Decryptor, Effort, Encryption, Encryptor, Keys,
 };
 use crate::destinations::{Copies, Destinations};
+use crate::dump_form::Ends;
 use crate::manifest::{FileEntry, FileKind, MadeBy, Manifest, Plain};
 use crate::set::{MANIFEST_NAME, hex};
 use crate::storage::{Reader, Storage, StorageError};
@@ -25,8 +26,6 @@ use crate::storage::{Reader, Storage, StorageError};
 pub const MANIFEST_SUM_NAME: &str = "manifest.sha256";
 /// A manifest larger than this is none: fingerprints of ten thousand tables take a few MiB.
 const MANIFEST_MAX_BYTES: u64 = 512 << 20;
-/// What every archive of pg_dump's custom format begins with.
-const DUMP_MAGIC: &[u8] = b"PGDMP";
 
 #[derive(Clone)]
 struct Hashes {
@@ -380,12 +379,12 @@ impl Read for Tee {
     }
 }
 
-/// Hashes the content and remembers its head.
+/// Hashes the content and remembers its ends.
 struct Content<'a, R> {
     inner: R,
     blake3: blake3::Hasher,
     size_bytes: u64,
-    head: Vec<u8>,
+    ends: Ends,
     seen: &'a (dyn Fn(u64) + Sync),
 }
 
@@ -394,8 +393,7 @@ impl<R: Read> Read for Content<'_, R> {
         let n = self.inner.read(buf)?;
         self.blake3.update(&buf[..n]);
         self.size_bytes += n as u64;
-        let wanted = DUMP_MAGIC.len().saturating_sub(self.head.len()).min(n);
-        self.head.extend_from_slice(&buf[..wanted]);
+        self.ends.update(&buf[..n]);
         (self.seen)(n as u64);
         Ok(n)
     }
@@ -407,7 +405,8 @@ fn check_content(
     scratch_dir: &Path,
     seen: &(dyn Fn(u64) + Sync),
 ) -> Result<Option<String>, CodecError> {
-    let mut content = Content { inner, blake3: blake3::Hasher::new(), size_bytes: 0, head: Vec::new(), seen };
+    let mut content =
+        Content { inner, blake3: blake3::Hasher::new(), size_bytes: 0, ends: Ends::default(), seen };
     if let Some(want) = &entry.tree {
         let inspected =
             Inspector::new(&mut content, &inspect_options(scratch_dir)).and_then(|i| i.finish(None));
@@ -442,8 +441,8 @@ fn check_content(
             return Ok(Some("its content's checksum differs".to_owned()));
         }
     }
-    if entry.kind == FileKind::Database && content.head != DUMP_MAGIC {
-        return Ok(Some("it is no archive of pg_dump".to_owned()));
+    if entry.kind == FileKind::Database {
+        return Ok(content.ends.damage(entry.engine, content.size_bytes));
     }
     Ok(None)
 }

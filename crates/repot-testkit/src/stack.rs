@@ -202,7 +202,9 @@ impl Stack {
             }
             std::thread::sleep(std::time::Duration::from_millis(300));
         }
-        self.wait_database();
+        if !self.db.is_empty() {
+            self.wait_database();
+        }
     }
 
     /// Waits until the database answers over TCP: the server that initialises it does not.

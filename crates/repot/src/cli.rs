@@ -223,7 +223,8 @@ pub enum LayoutArg {
 pub struct BackupArgs {
     #[command(flatten)]
     pub at: Where,
-    /// A server by its connection URL, instead of the Compose project; the password from PGPASSWORD
+    /// Instead of the Compose project: postgresql://user@host/db (password: PGPASSWORD), mysql://user@host/db or
+    /// mariadb://... (password: MYSQL_PWD), sqlite:///path/to/file
     #[arg(value_name = "URL")]
     pub url: Option<String>,
     #[command(flatten)]
@@ -345,7 +346,8 @@ pub struct RestoreArgs {
     /// Only this; may be given more than once
     #[arg(long, value_name = "WHAT")]
     pub only: Vec<ContentArg>,
-    /// Into the server of this connection URL, instead of the Compose project; the password from PGPASSWORD
+    /// Instead of the Compose project: postgresql://user@host/db, mysql://user@host/db or mariadb://...,
+    /// sqlite:///path/to/file; passwords as with `backup`
     #[arg(long, value_name = "URL")]
     pub to: Option<String>,
     /// Only this database

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use repot_core::app::detect::{Deployment, Place, detect};
+use repot_core::app::others::detect_any;
 use repot_core::app::profile::Profile;
 use repot_core::host::compose::project::locate;
 use repot_core::upgrade::planner::default_state_dir;
@@ -173,13 +174,19 @@ impl Setting {
     }
     /// Looks at the application.
     pub fn detect(&self, service: Option<&str>) -> Result<Deployment> {
-        let place = Place {
+        detect(&self.place(service), &self.profiles()?)
+    }
+    /// As [`Setting::detect`], for backups: whatever its database is.
+    pub fn detect_any(&self, service: Option<&str>) -> Result<Deployment> {
+        detect_any(&self.place(service), &self.profiles()?)
+    }
+    fn place(&self, service: Option<&str>) -> Place {
+        Place {
             dir: self.dir.clone(),
             env: self.env.clone(),
             service: service.map(str::to_owned).or_else(|| self.config.service.clone()),
             profile: self.config.profile.clone(),
-        };
-        detect(&place, &self.profiles()?)
+        }
     }
     /// Where backup sets go.
     pub fn backup_dir(&self, asked: Option<&Path>) -> PathBuf {

@@ -8,6 +8,7 @@
 mod cli;
 mod commands;
 mod config;
+mod place;
 mod storage;
 mod takeover;
 mod terminal;

@@ -242,7 +242,7 @@ impl Setting {
 
 /// Django's engine, as the application's sidecars name it.
 pub fn engine(d: Option<&Deployment>) -> String {
-    let named = d.and_then(|d| d.profile.backup.engine.clone());
+    let named = d.and_then(|d| d.profile.own_backups.engine.clone());
     named.unwrap_or_else(|| "django.db.backends.postgresql".to_owned())
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+use crate::app::others::Other;
 use crate::app::profile::Profile;
 use crate::app::version::Version;
 use crate::error::{Error, Kind, Result};
@@ -43,6 +44,9 @@ pub struct Deployment {
     pub application_version: Option<String>,
     /// The database.
     pub database: Database,
+    /// What it is, where it is not PostgreSQL. Then there is nothing here that an upgrade could use.
+    #[serde(skip)]
+    pub other: Option<Other>,
     /// The resolved project.
     #[serde(skip)]
     pub resolved: Project,
@@ -93,6 +97,11 @@ impl Deployment {
     pub fn source_major(&self) -> Option<u32> {
         self.database.state.major
     }
+    /// Whether its databases are SQLite files: then no service is a database server.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.other, Some(Other::Sqlite(_)))
+    }
     /// A host for a run with id `run`.
     #[must_use]
     pub fn host(&self, run: &str) -> ComposeHost {
@@ -126,14 +135,18 @@ pub fn detect(place: &Place, profiles: &[Profile]) -> Result<Deployment> {
     inspect(&docker, project.clone(), profile, &service).map_err(refuse)
 }
 
-fn last_component(image: &str) -> (String, String) {
+pub(super) fn last_component(image: &str) -> (String, String) {
     // Compose has accepted the reference already; an empty one (a built service) matches nothing.
     let Ok(r) = ImageRef::parse(image) else { return Default::default() };
     let last = r.repository.rsplit('/').next().unwrap_or_default().to_owned();
     (r.repository, last)
 }
 
-fn choose_profile(project: &Project, profiles: &[Profile], wanted: Option<&str>) -> Result<Profile> {
+pub(super) fn choose_profile(
+    project: &Project,
+    profiles: &[Profile],
+    wanted: Option<&str>,
+) -> Result<Profile> {
     if let Some(name) = wanted {
         return profiles.iter().find(|p| p.name == name).cloned().ok_or_else(|| {
             let known: Vec<&str> = profiles.iter().map(|p| p.name.as_str()).collect();
@@ -174,7 +187,7 @@ fn looks_like_server(s: &Service) -> bool {
             .any(|v| s.environment.contains_key(*v))
 }
 
-fn choose_database(project: &Project, profile: &Profile, wanted: Option<&str>) -> Result<Service> {
+pub(super) fn choose_database(project: &Project, profile: &Profile, wanted: Option<&str>) -> Result<Service> {
     if let Some(name) = wanted {
         return project.services.get(name).cloned().ok_or_else(|| {
             let known: Vec<&str> = project.services.keys().map(String::as_str).collect();
@@ -264,7 +277,12 @@ fn locate_data(project: &Project, service: &Service, pgdata: &str) -> Result<(Da
     Ok((DataLocation { store, target: mount.target.clone(), subdir, selinux: mount.selinux.clone() }, key))
 }
 
-fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Service) -> Result<Deployment> {
+pub(super) fn inspect(
+    docker: &Docker,
+    project: Project,
+    profile: Profile,
+    service: &Service,
+) -> Result<Deployment> {
     if service.built || service.image.is_empty() {
         return Err(Error::refused(
             "image-is-built",
@@ -393,6 +411,7 @@ fn inspect(docker: &Docker, project: Project, profile: Profile, service: &Servic
             application_password: l.application_password,
             extras,
         },
+        other: None,
         resolved: project,
     })
 }
@@ -566,7 +585,11 @@ pub fn with_major(image: &ImageRef, major: u32) -> String {
 }
 
 /// The application's version: the tag of its image where that is a version, else the image's own label.
-fn application_version(docker: &Docker, project: &Project, profile: &Profile) -> Result<Option<String>> {
+pub(super) fn application_version(
+    docker: &Docker,
+    project: &Project,
+    profile: &Profile,
+) -> Result<Option<String>> {
     for s in project.services.values() {
         let Ok(r) = ImageRef::parse(&s.image) else { continue };
         let last = r.repository.rsplit('/').next().unwrap_or_default();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::others::OtherDatabases;
 use crate::app::version::Version;
 use crate::error::{Error, Result};
 
@@ -45,8 +46,10 @@ pub struct Profile {
     pub media: Media,
     /// Where its own configuration and keys are.
     pub config: ConfigFiles,
+    /// Databases beside or instead of PostgreSQL, for backups.
+    pub backup: OtherDatabases,
     /// How its own backups are configured, and what is said of it in them.
-    pub backup: BackupSource,
+    pub own_backups: BackupSource,
 }
 
 /// How the application's own backups are configured.

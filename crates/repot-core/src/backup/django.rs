@@ -66,7 +66,7 @@ impl Named {
         if request.contents.contains(&Content::Db) {
             let at = layout.taken_at;
             let file = layout.naming.database_file(&layout.alias, &DumpFormat::PgCustom, wrapping, at);
-            found.database = Some((source.home_database().to_owned(), named(file)?));
+            found.database = Some((source.home_database(), named(file)?));
         }
         if let Source::Compose(d) = source
             && let Some(root) = d.profile.media.roots.first()

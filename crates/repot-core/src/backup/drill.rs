@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use repot_store::archive::{Owners, PackOptions, RestoreMode, UnpackOptions, fingerprint_tree, unpack};
 use repot_store::stored::{self, archive_error, inspect_options};
-use repot_store::{FileKind, Manifest};
+use repot_store::{Engine, FileKind, Manifest};
 
 use super::codec_error;
 use super::restore::load::Loader;
 use super::restore::roles::missing_roles;
 use super::sets::{Checker, Damage, contents};
 use super::source::Server;
+use crate::engine::sqlite::Swap;
 use crate::error::{Error, Kind, Result};
 use crate::host::compose::throw_away::throw_away;
 use crate::interrupt;
@@ -18,6 +19,7 @@ use crate::progress::{Event, Observer};
 use crate::upgrade::plan::new_run_id;
 use crate::upgrade::steps::backup::fingerprint_of;
 use crate::upgrade::steps::restore::aside_name;
+use crate::verify::ClusterFingerprint;
 
 /// Restores a set's databases and media into throw-away places; what differs from the manifest, or cannot be restored.
 /// The files are expected to be good: [`super::sets::check`] comes first. To be called from a thread that lives as long
@@ -50,6 +52,15 @@ fn databases(
         return Ok(damages);
     }
     let wanted = fingerprint_of(manifest)?;
+    match manifest.engine() {
+        Engine::Postgresql => {}
+        Engine::Sqlite => return sqlite(checker, set, manifest, &wanted),
+        engine => {
+            let what = format!("{set}: repot restores no {} into a throw-away server yet", engine.title());
+            return Err(Error::refused("no-drill", what)
+                .help("`repot verify --level archive`, or `repot restore --to mysql://...` into a database of its own"));
+        }
+    }
     let run = new_run_id();
     let (_guard, connector, clients) = throw_away(&image(manifest), &run, observer)?;
     let server = Server { connector, clients };
@@ -86,6 +97,46 @@ fn databases(
             // The server's own words about the dump; anything else says nothing about the set.
             Err(e) if e.code == "restore-failed" || e.kind == Kind::Differences => {
                 damages.push(damaged(&entry.name, format!("{name} cannot be restored: {}", words(&e))));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(damages)
+}
+
+/// A file of SQLite needs no server.
+fn sqlite(
+    checker: &Checker<'_>,
+    set: &str,
+    manifest: &Manifest,
+    wanted: &ClusterFingerprint,
+) -> Result<Vec<Damage>> {
+    let mut damages = Vec::new();
+    for entry in manifest.files.iter().filter(|f| f.kind == FileKind::Database) {
+        interrupt::check()?;
+        let dir = tempfile::Builder::new().prefix("repot-verify-").tempdir_in(checker.scratch_dir).map_err(
+            |e| Error::io(format!("cannot make a directory in {}", checker.scratch_dir.display()), &e),
+        )?;
+        let name = entry.database.clone().unwrap_or_default();
+        let swap = Swap::new(&dir.path().join("database"), "drill");
+        let mut input = stored::read(checker.storage, set, entry, checker.keys)
+            .map_err(|e| codec_error(&entry.name, e))?;
+        swap.receive(&mut input)?;
+        let outcome = match wanted.databases.get(&name) {
+            Some(want) => swap.compare((want, manifest.server_version_num)),
+            None => Err(Error::new(
+                Kind::Differences,
+                "backup-set",
+                format!("the set has no fingerprint of {name}"),
+            )),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(e) if e.kind == Kind::Differences || e.code == "sqlite-damaged" => {
+                damages.push(Damage {
+                    file: entry.name.clone(),
+                    what: format!("restored, {name} differs: {}", words(&e)),
+                });
             }
             Err(e) => return Err(e),
         }

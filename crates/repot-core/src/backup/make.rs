@@ -13,14 +13,14 @@ use repot_store::destinations::Destinations;
 use repot_store::retention::Content;
 use repot_store::stored::{FileSink, Written, complete, inspect_options, tar_of};
 use repot_store::{
-    FileEntry, FileKind, MANIFEST_FORMAT, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest, MovedSequence,
+    Engine, FileEntry, FileKind, MANIFEST_FORMAT, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest, MovedSequence,
 };
 use serde::Serialize;
 use serde_json::Value;
 
 use super::databases::Databases;
 use super::source::Source;
-use super::{codec_error, configuration, django, exclude, media, storage_error};
+use super::{codec_error, configuration, django, engines, exclude, media, storage_error};
 use crate::app::detect::Deployment;
 use crate::app::profile::MediaRoot;
 use crate::error::{Error, Result};
@@ -110,6 +110,8 @@ struct Done {
     /// What is being written, and how much of it has been read.
     current: BTreeMap<String, u64>,
     configuration_files: usize,
+    /// Databases of other engines, by name.
+    dumped: Vec<(String, engines::Dumped)>,
 }
 
 /// A file to write. They are begun in this order.
@@ -118,6 +120,8 @@ pub(super) enum Job<'a> {
     Globals(Cmd),
     /// The database of this number and name.
     Database(usize, &'a str, Cmd),
+    /// The database of this number, of another engine.
+    Other(&'a engines::Databases, usize),
     /// The configuration.
     Configuration(&'a Deployment),
     /// A media root.
@@ -194,7 +198,14 @@ impl Maker<'_> {
     fn make(&self, source: &Source<'_>) -> Result<u64> {
         let mut databases = None;
         let (mut version, mut client) = (0, String::new());
-        if self.wants(Content::Db) {
+        let others = match self.wants(Content::Db) {
+            true => engines::open(source, &self.run, &self.request.scratch_dir)?,
+            false => None,
+        };
+        if let Some(others) = &others {
+            (version, client) = (others.version, others.client.clone());
+            self.done().notes.extend(others.notes.iter().cloned());
+        } else if self.wants(Content::Db) {
             let server = source.server(&self.run)?;
             let out = server.clients.program("pg_dump", &["--version"], &[]).output()?;
             if !out.ok() {
@@ -206,6 +217,7 @@ impl Maker<'_> {
             databases = Some(Databases::open(self, server)?);
         }
         let mut jobs: Vec<Job<'_>> = databases.iter().flat_map(Databases::jobs).collect();
+        jobs.extend(others.iter().flat_map(|o| (0..o.names.len()).map(move |i| Job::Other(o, i))));
         if let Source::Compose(d) = source {
             if self.wants(Content::Config) {
                 jobs.push(Job::Configuration(d));
@@ -214,7 +226,7 @@ impl Maker<'_> {
                 jobs.extend(d.profile.media.roots.iter().map(|r| Job::Media(d, r)));
             }
         }
-        let (mut fingerprint, moved) = self.write_all(&jobs, databases.as_ref())?;
+        let (mut fingerprint, mut moved) = self.write_all(&jobs, databases.as_ref())?;
         let home = databases.as_ref().map(|d| d.home().to_owned()).unwrap_or_default();
         if let Some(d) = fingerprint.as_mut().and_then(|f| f.databases.get_mut(&home)) {
             for note in exclude::leave_out(&self.request.exclude, d) {
@@ -223,6 +235,12 @@ impl Maker<'_> {
         }
         drop(jobs);
         drop(databases);
+        if let Some(others) = &others {
+            let dumped = std::mem::take(&mut self.done().dumped);
+            let (found, also) = engines::gathered(others, dumped);
+            fingerprint = Some(found);
+            moved.extend(also);
+        }
         if let Some(f) = &fingerprint {
             version = f.server_version_num;
         }
@@ -329,9 +347,32 @@ impl Maker<'_> {
                 let _ = self.file(&file, FileKind::Database, Some(name), &|sink| dump(cmd, sink))?;
                 flat.map_or(Ok(()), |file| self.sidecar(&file))
             }
+            Job::Other(others, i) => self.other_database(others, *i),
             Job::Configuration(d) => self.configuration(d),
             Job::Media(d, root) => self.media(d, root),
         }
+    }
+
+    fn other_database(&self, others: &engines::Databases, i: usize) -> Result<()> {
+        let dumped = Mutex::new(None);
+        let tell = |what| self.observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
+        let name = &others.names[i];
+        let stored = self.file(&others.file_name(i), FileKind::Database, Some(name), &|sink| {
+            let d = others.dump(i, sink, &tell)?;
+            *dumped.lock().unwrap_or_else(PoisonError::into_inner) = Some(d);
+            Ok(())
+        })?;
+        let mut done = self.done();
+        if let Some(f) = done.files.iter_mut().find(|f| f.name == stored) {
+            f.engine = others.engine;
+            f.restore = through_layers(&f.name, self.layers(), &others.by_hand(i));
+        }
+        let found = dumped.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut d) = found {
+            done.notes.append(&mut d.notes);
+            done.dumped.push((name.clone(), d));
+        }
+        Ok(())
     }
 
     fn configuration(&self, d: &Deployment) -> Result<()> {
@@ -452,6 +493,7 @@ impl Maker<'_> {
             restore: by_hand(&name, kind, database, layers),
             kind,
             database: database.map(str::to_owned),
+            engine: Engine::default(),
             size_bytes: written.size_bytes,
             blake3: written.blake3,
             sha256: written.sha256,
@@ -485,6 +527,18 @@ fn dump(cmd: &Cmd, sink: &mut Chunk<'_>) -> Result<()> {
 
 /// How a file is restored with ordinary tools.
 fn by_hand(name: &str, kind: FileKind, database: Option<&str>, layers: Layers) -> String {
+    let end = match (kind, database) {
+        (FileKind::Globals, _) => "psql -X -d postgres",
+        (FileKind::Database, Some("postgres")) => "pg_restore --exit-on-error -d postgres",
+        (FileKind::Database, Some("template1")) => "pg_restore --exit-on-error -d template1",
+        (FileKind::Database, _) => "pg_restore --create --exit-on-error -d postgres",
+        (FileKind::Media | FileKind::Config, _) => "tar -xpf - -C DIRECTORY",
+    };
+    through_layers(name, layers, end)
+}
+
+/// A command that gives a file's content, its layers taken off, to another.
+fn through_layers(name: &str, layers: Layers, end: &str) -> String {
     let quoted = format!("'{}'", name.replace('\'', r"'\''"));
     let mut words: Vec<String> = Vec::new();
     match layers.cipher {
@@ -498,13 +552,6 @@ fn by_hand(name: &str, kind: FileKind, database: Option<&str>, layers: Layers) -
         Compression::Gzip => words.push(format!("gzip -dc{}", from(&words))),
         Compression::Zstd => words.push(format!("zstd -dc{}", from(&words))),
     }
-    let end = match (kind, database) {
-        (FileKind::Globals, _) => "psql -X -d postgres",
-        (FileKind::Database, Some("postgres")) => "pg_restore --exit-on-error -d postgres",
-        (FileKind::Database, Some("template1")) => "pg_restore --exit-on-error -d template1",
-        (FileKind::Database, _) => "pg_restore --create --exit-on-error -d postgres",
-        (FileKind::Media | FileKind::Config, _) => "tar -xpf - -C DIRECTORY",
-    };
     if words.is_empty() { format!("{end} < {quoted}") } else { format!("{} | {end}", words.join(" | ")) }
 }
 

@@ -13,7 +13,7 @@ use crate::host::compose::project::{MountKind, Project};
 use crate::host::{DataLocation, Host, NO_TAR, NO_TREE, Store};
 
 /// Where a path of a service's container is on the host: in the mount that covers it.
-pub(super) fn locate(project: &Project, service: &str, path: &str) -> Option<DataLocation> {
+pub(crate) fn locate(project: &Project, service: &str, path: &str) -> Option<DataLocation> {
     let mount = project
         .services
         .get(service)?

@@ -8,12 +8,15 @@ mod configuration;
 mod databases;
 pub mod django;
 pub mod drill;
+mod engines;
 mod exclude;
 pub mod foreign;
 mod make;
-mod media;
+pub(crate) mod media;
 pub mod prune;
 pub mod restore;
+pub mod restore_engines;
+mod restore_mysql;
 pub mod sets;
 pub mod source;
 

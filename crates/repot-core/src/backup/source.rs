@@ -1,8 +1,11 @@
 //! What is backed up: the server of a Compose project, or one that a connection URL names.
 
+use std::path::PathBuf;
+
 use secrecy::ExposeSecret;
 
 use crate::app::detect::Deployment;
+use crate::engine::mysql;
 use crate::engine::postgres::clients::{Clients, PathClients};
 use crate::engine::postgres::session::{Connector, UrlConnector};
 use crate::error::{Error, Result};
@@ -15,6 +18,10 @@ pub enum Source<'a> {
     Compose(&'a Deployment),
     /// A server by its URL: databases only.
     Url(Box<UrlSource>),
+    /// One SQLite file.
+    Sqlite(PathBuf),
+    /// One database of a MariaDB or MySQL server by its URL.
+    Mysql(Box<mysql::clients::Clients>, String),
 }
 
 /// A server by its URL.
@@ -48,7 +55,7 @@ impl Source<'_> {
     pub fn deployment(&self) -> Option<&Deployment> {
         match self {
             Source::Compose(d) => Some(d),
-            Source::Url(_) => None,
+            Source::Url(_) | Source::Sqlite(_) | Source::Mysql(..) => None,
         }
     }
 
@@ -57,6 +64,10 @@ impl Source<'_> {
         let name = match self {
             Source::Compose(d) => d.project.name.clone(),
             Source::Url(u) => u.connector.home_database().to_owned(),
+            Source::Sqlite(path) => {
+                path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+            }
+            Source::Mysql(_, database) => database.clone(),
         };
         let plain: String = name
             .chars()
@@ -68,10 +79,14 @@ impl Source<'_> {
     }
 
     /// The application's database.
-    pub(super) fn home_database(&self) -> &str {
+    pub(super) fn home_database(&self) -> String {
         match self {
-            Source::Compose(d) => &d.database.name,
-            Source::Url(u) => u.connector.home_database(),
+            Source::Compose(d) => d.database.name.clone(),
+            Source::Url(u) => u.connector.home_database().to_owned(),
+            Source::Sqlite(path) => {
+                path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+            }
+            Source::Mysql(_, database) => database.clone(),
         }
     }
 
@@ -80,6 +95,8 @@ impl Source<'_> {
         match self {
             Source::Compose(d) => (d.profile.title.clone(), d.application_version.clone()),
             Source::Url(_) => ("PostgreSQL".to_owned(), None),
+            Source::Sqlite(_) => ("SQLite".to_owned(), None),
+            Source::Mysql(..) => ("MariaDB or MySQL".to_owned(), None),
         }
     }
 
@@ -90,6 +107,9 @@ impl Source<'_> {
             Source::Url(u) => {
                 let clients = PathClients { env: u.connector.client_env() };
                 Ok(Server { connector: Box::new(u.connector.clone()), clients: Box::new(clients) })
+            }
+            Source::Sqlite(_) | Source::Mysql(..) => {
+                Err(Error::failed("bug", "a session of PostgreSQL is asked of another engine"))
             }
         }
     }

@@ -435,14 +435,15 @@ fn locale(name: &str) -> String {
     }
 }
 
-/// A qualified name as the server's `quote_ident` writes it, but for keywords, which it quotes too.
-fn quoted(schema: &str, name: &str) -> String {
+/// A qualified name as the server's `quote_ident` writes it, but for keywords, which it quotes too. Engines whose
+/// databases have no schemas give none, and the name is as it is.
+pub(crate) fn quoted(schema: &str, name: &str) -> String {
     let part = |s: &str| {
         let plain = s.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
             && s.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if plain { s.to_owned() } else { format!("\"{}\"", s.replace('"', "\"\"")) }
     };
-    format!("{}.{}", part(schema), part(name))
+    if schema.is_empty() { name.to_owned() } else { format!("{}.{}", part(schema), part(name)) }
 }
 
 #[cfg(test)]

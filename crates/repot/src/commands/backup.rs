@@ -6,18 +6,17 @@ use std::time::Instant;
 
 use repot_core::app::detect::Deployment;
 use repot_core::backup::django::sidecar;
-use repot_core::backup::source::{Source, UrlSource};
+use repot_core::backup::source::Source;
 use repot_core::backup::{Made, Request, make};
-use repot_core::engine::postgres::session::UrlConnector;
 use repot_core::progress::{Event, Observer, human_bytes, human_seconds};
 use repot_core::{Error, Result};
 use repot_store::codec::{Compression, Encryption};
 use repot_store::retention::Content;
-use secrecy::SecretString;
 
 use super::{open, prune};
 use crate::cli::{BackupArgs, CompressArg, ContentArg, LayoutArg, PruneArgs};
 use crate::config::{Setting, setting};
+use crate::place::DatabaseUrl;
 use crate::storage::{destinations, encryption};
 use crate::takeover::{ALIAS, engine, told};
 use crate::terminal::{Progress, out, out_json};
@@ -85,7 +84,7 @@ pub fn run(args: &BackupArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
     // One at a time: an upgrade would stop the server in the middle.
     let lock = if args.url.is_none() { Some(open(&setting)?) } else { None };
-    let deployment = if args.url.is_none() { Some(setting.detect(args.service.as_deref())?) } else { None };
+    let deployment = if args.url.is_none() { Some(setting.detect_any(args.service.as_deref())?) } else { None };
     if let Some(d) = &deployment {
         setting.know(d)?;
         setting.say_taken()?;
@@ -96,11 +95,7 @@ pub fn run(args: &BackupArgs) -> Result<()> {
     let started = Instant::now();
     progress.event(Event::StepStarted { number: 1, total: 1, title: "Back up".to_owned(), undo: false });
     let made = match (&args.url, &deployment) {
-        (Some(url), _) => {
-            let password = setting.env.get("PGPASSWORD").map(|p| SecretString::from(p.clone()));
-            let connector = UrlConnector::parse(url, password.as_ref())?;
-            make(&Source::Url(Box::new(UrlSource::new(connector))), &to, &request, &progress)
-        }
+        (Some(url), _) => make(&DatabaseUrl::parse(url, &setting.env)?.source(), &to, &request, &progress),
         (None, Some(d)) => make(&Source::Compose(d), &to, &request, &progress),
         (None, None) => return Err(Error::failed("bug", "there is nothing to back up from")),
     };

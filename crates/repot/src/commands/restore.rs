@@ -8,9 +8,9 @@ use repot_core::app::detect::Deployment;
 use repot_core::backup::restore::{
     Action, MediaAction, Part, Plan, Request, Restore, needs, restore_configuration,
 };
+use repot_core::backup::restore_engines::EngineRestore;
 use repot_core::backup::sets::{Checker, check, find_among};
-use repot_core::backup::source::{Source, UrlSource};
-use repot_core::engine::postgres::session::UrlConnector;
+use repot_core::backup::source::Source;
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
 use repot_store::codec::Keys;
@@ -18,13 +18,13 @@ use repot_store::dbbackup::metadata::Metadata;
 use repot_store::retention::Content;
 use repot_store::storage::Storage;
 use repot_store::stored::{Level, Stored};
-use repot_store::{FileEntry, FileKind, Manifest};
-use secrecy::SecretString;
+use repot_store::{Engine, FileEntry, FileKind, Manifest};
 
 use super::backup::contents;
 use super::{open, restore_foreign};
 use crate::cli::RestoreArgs;
 use crate::config::{Setting, setting};
+use crate::place::DatabaseUrl;
 use crate::storage::{keys, places};
 use crate::takeover::judged;
 use crate::terminal::{Progress, confirm, out, out_json, say};
@@ -53,19 +53,26 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
     let workspace = open(&setting)?;
     let deployment;
     let to = match &args.to {
-        Some(url) => {
-            let password = setting.env.get("PGPASSWORD").map(|p| SecretString::from(p.clone()));
-            let connector = UrlConnector::parse(url, password.as_ref())?;
-            Source::Url(Box::new(UrlSource::new(connector)))
-        }
+        Some(url) => DatabaseUrl::parse(url, &setting.env)?.source(),
         None => {
             workspace.require_free()?;
-            deployment = setting.detect(args.service.as_deref())?;
+            deployment = setting.detect_any(args.service.as_deref())?;
             Source::Compose(&deployment)
         }
     };
     let project = to.deployment().map(|d| d.project.name.as_str());
     let (storage, set, manifest) = found(&storages, &args.set, project)?;
+    if !is_postgresql(&to) || manifest.engine() != Engine::Postgresql {
+        let of = EngineRestore {
+            to: &to,
+            storage,
+            set: &set.name,
+            manifest: &manifest,
+            keys: &keys,
+            request: &request,
+        };
+        return super::restore_engines::run(args, &of);
+    }
     let restore =
         Restore { to: &to, storage, set: &set.name, manifest: &manifest, keys: &keys, request: &request };
     if let Some(d) = to.deployment().filter(|_| request.contents.contains(&Content::Db)) {
@@ -83,7 +90,7 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
             .event(Event::StepDone { seconds: since.elapsed().as_secs_f64(), outcome: outcome.to_owned() });
     };
     let since = step(1, "Check the set");
-    let plan = undamaged(&restore, &progress)
+    let plan = undamaged((storage, &set.name, &manifest), &request, &keys, &progress)
         .and_then(|()| restore.plan())
         .inspect_err(|_| progress.event(Event::StepFailed))?;
     done(since, "undamaged");
@@ -106,6 +113,14 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
         out(render(&plan, true));
     }
     Ok(())
+}
+
+fn is_postgresql(to: &Source<'_>) -> bool {
+    match to {
+        Source::Compose(d) => d.other.is_none(),
+        Source::Url(_) => true,
+        Source::Sqlite(_) | Source::Mysql(..) => false,
+    }
 }
 
 /// The set that is meant, in the first storage that has it whole.
@@ -142,20 +157,20 @@ fn of_another_version(
 }
 
 /// Checks what will be needed of the set.
-fn undamaged(restore: &Restore<'_>, observer: &dyn Observer) -> Result<()> {
-    let wanted = |f: &FileEntry| needs(restore.request, f);
-    let checker = Checker {
-        storage: restore.storage,
-        level: Level::Archive,
-        keys: restore.keys,
-        scratch_dir: &restore.request.scratch_dir,
-    };
-    let damages = check(&checker, restore.set, restore.manifest, &wanted, observer)?;
+pub(super) fn undamaged(
+    (storage, set, manifest): (&Storage, &str, &Manifest),
+    request: &Request,
+    keys: &Keys,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let wanted = |f: &FileEntry| needs(request, f);
+    let checker = Checker { storage, level: Level::Archive, keys, scratch_dir: &request.scratch_dir };
+    let damages = check(&checker, set, manifest, &wanted, observer)?;
     if damages.is_empty() {
         return Ok(());
     }
     let why: Vec<String> = damages.iter().map(|d| format!("{}: {}", d.file, d.what)).collect();
-    Err(Error::new(Kind::Differences, "set-damaged", format!("{} is damaged", restore.set))
+    Err(Error::new(Kind::Differences, "set-damaged", format!("{set} is damaged"))
         .why(why.join("\n"))
         .help("nothing was touched; use another set, or another copy of this one"))
 }
@@ -179,7 +194,7 @@ fn configuration(args: &RestoreArgs, request: &Request, storages: &[&Storage], k
     Ok(())
 }
 
-fn render(plan: &Plan, restored: bool) -> String {
+pub(super) fn render(plan: &Plan, restored: bool) -> String {
     let mut t = String::new();
     let verb = if restored { "Restored" } else { "To restore" };
     let _ = writeln!(t, "{verb} from {}:", plan.set);

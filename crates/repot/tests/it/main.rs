@@ -10,6 +10,7 @@ use repot_testkit::Stack;
 
 mod backups;
 mod cli;
+mod engines;
 mod faults;
 mod kills;
 mod scenarios;

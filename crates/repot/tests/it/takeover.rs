@@ -136,7 +136,7 @@ fn shop() -> Stack {
     s.write(
         "mini.toml",
         &format!(
-            "{profile}\n[[media.roots]]\nname = \"media\"\nservice = \"app\"\npath = \"/data/media\"\n\n[backup]\nsettings = \"inventree\"\nservice = \"app\"\nvariables = \"INVENTREE_BACKUP_\"\nfile = \"/data/config.yaml\"\nkeys = \"backup_\"\nengine = \"django.db.backends.postgresql\"\nfacts = [\"cat\", \"/data/facts.json\"]\n"
+            "{profile}\n[[media.roots]]\nname = \"media\"\nservice = \"app\"\npath = \"/data/media\"\n\n[own_backups]\nsettings = \"inventree\"\nservice = \"app\"\nvariables = \"INVENTREE_BACKUP_\"\nfile = \"/data/config.yaml\"\nkeys = \"backup_\"\nengine = \"django.db.backends.postgresql\"\nfacts = [\"cat\", \"/data/facts.json\"]\n"
         ),
     );
     for dir in ["data", "backup", "media/sub"] {

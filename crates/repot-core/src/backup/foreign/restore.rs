@@ -15,7 +15,7 @@ use repot_store::dbbackup::naming::{Content as Kind, DumpFormat};
 use repot_store::dbbackup::shelf::Shelved;
 use repot_store::retention::Content;
 use repot_store::storage::Storage;
-use repot_store::{FileEntry, FileKind, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest};
+use repot_store::{Engine, FileEntry, FileKind, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest};
 use serde::Serialize;
 
 use super::super::restore::load::Metered;
@@ -96,6 +96,7 @@ fn entry(s: &Shelved, kind: FileKind, name: Option<&str>) -> FileEntry {
         name: s.file.name.clone(),
         kind,
         database: name.clone().filter(|_| !media),
+        engine: Engine::Postgresql,
         size_bytes: s.size_bytes,
         blake3: String::new(),
         sha256: String::new(),

@@ -33,7 +33,7 @@ pub struct Taken {
 
 /// Reads the settings; none where the profile names none.
 pub fn of_application(d: &Deployment) -> Result<Option<Taken>> {
-    let source = &d.profile.backup;
+    let source = &d.profile.own_backups;
     match source.settings.as_deref() {
         None => return Ok(None),
         Some("inventree") => {}
@@ -135,7 +135,7 @@ fn on_this_machine(at: &DataLocation) -> Result<std::path::PathBuf> {
 /// What the application says of itself; none where its profile has no command for it. An error where the command
 /// fails: then nothing is known.
 pub fn facts(d: &Deployment) -> Result<Option<InvenTree>> {
-    let source = &d.profile.backup;
+    let source = &d.profile.own_backups;
     if source.facts.is_empty() {
         return Ok(None);
     }

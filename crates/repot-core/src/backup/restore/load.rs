@@ -138,7 +138,11 @@ pub(in crate::backup) fn create(server: &Server, (name, fresh): (&str, &str), op
 
 /// A sequence that went on while the set was made is right where it is between its two values: not before what it had
 /// right after the snapshot, or rows of the snapshot could have numbers that it gives again.
-fn settle(m: &MovedSequence, want: &mut [SequenceFingerprint], found: &[SequenceFingerprint]) {
+pub(in crate::backup) fn settle(
+    m: &MovedSequence,
+    want: &mut [SequenceFingerprint],
+    found: &[SequenceFingerprint],
+) {
     let is = |s: &&SequenceFingerprint| s.schema == m.schema && s.name == m.name;
     let Some(found) = found.iter().find(is) else { return };
     let between = m.from.min(m.to)..=m.from.max(m.to);

@@ -38,7 +38,7 @@ pub use media::{MediaAction, MediaPlan};
 pub use part::Part;
 
 /// What a database that is being restored has in its name, where [`aside_name`] has `_repot_`.
-const FRESH: &str = "_fresh_";
+pub(in crate::backup) const FRESH: &str = "_fresh_";
 
 /// The name that a live database is kept under, and the one that a fresh one has until it takes its place.
 pub(in crate::backup) fn other_names(name: &str, run: &str) -> (String, String) {
@@ -270,7 +270,8 @@ impl Restore<'_> {
     pub(in crate::backup) fn application(&self) -> impl Iterator<Item = &ServiceState> {
         let d = self.to.deployment();
         d.into_iter().flat_map(|d| {
-            d.services.iter().filter(|s| (s.running || s.restarting) && s.service != d.database.service)
+            let server = if d.is_sqlite() { "" } else { d.database.service.as_str() };
+            d.services.iter().filter(move |s| (s.running || s.restarting) && s.service != server)
         })
     }
 

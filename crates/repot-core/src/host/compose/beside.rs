@@ -57,6 +57,37 @@ impl Clients for Beside {
     }
 }
 
+/// A helper beside the service of any engine, for its client programs.
+#[derive(Clone)]
+pub struct BesideHelper(Arc<Helper>);
+
+impl BesideHelper {
+    /// A program of the service's image, in the network of the service.
+    #[must_use]
+    pub fn program(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Cmd {
+        let exec = Cmd::new("docker").args(["exec", "-i"]);
+        let c = env.iter().fold(exec, |c, (k, v)| c.args(["-e", k]).env(k, v));
+        c.arg(&self.0.name).arg(name).args(args)
+    }
+}
+
+impl ComposeHost {
+    /// Starts such a helper. To be called from a thread that lives as long as the process.
+    pub fn beside_helper(&self) -> Result<BesideHelper> {
+        leased(self.service_helper(LIFE_S)?).map(BesideHelper)
+    }
+}
+
+/// The end of a helper whose lease failed: a week, in seconds.
+const LIFE_S: &str = "604800";
+
+fn leased(name: String) -> Result<Arc<Helper>> {
+    let mut helper = Helper { name, lease: None };
+    let script = "cat > /dev/null; kill -TERM 1";
+    helper.lease = Some(Cmd::new("docker").args(["exec", "-i", &helper.name, "sh", "-c", script]).hold()?);
+    Ok(Arc::new(helper))
+}
+
 struct BesideConnector {
     inner: StreamConnector,
     _helper: Arc<Helper>,
@@ -82,8 +113,7 @@ pub(super) fn beside_service(
     password: Option<&str>,
     home: &str,
 ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
-    // A week is the end of a helper whose lease failed.
-    let name = host.service_helper("604800")?;
+    let name = host.service_helper(LIFE_S)?;
     beside(name, format!("the service {}", host.service_name()), user, password, home)
 }
 
@@ -95,10 +125,7 @@ pub(super) fn beside(
     password: Option<&str>,
     home: &str,
 ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
-    let mut helper = Helper { name, lease: None };
-    let script = "cat > /dev/null; kill -TERM 1";
-    helper.lease = Some(Cmd::new("docker").args(["exec", "-i", &helper.name, "sh", "-c", script]).hold()?);
-    let helper = Arc::new(helper);
+    let helper = leased(name)?;
     let inner = StreamConnector {
         carrier: ComposeHost::carrier(&helper.name, "127.0.0.1"),
         user: user.to_owned(),

@@ -1,6 +1,6 @@
 //! A Compose project as a host.
 
-mod beside;
+pub mod beside;
 pub mod data;
 pub mod edit;
 pub mod host;

@@ -328,6 +328,7 @@ fn dump_one(
         name: name.to_owned(),
         kind,
         database: database.map(str::to_owned),
+        engine: repot_store::Engine::Postgresql,
         size_bytes: done.size_bytes,
         blake3: done.blake3,
         sha256: done.sha256,
