@@ -137,7 +137,7 @@ impl Setting {
         let machine = machine();
         let server = settings.server_name(self.config.backup.server_name.as_deref(), &machine);
         // What cannot be written may still be read by the usual templates.
-        Ok(Names::new(naming(&settings, server, &[]).ok(), server))
+        Ok(Names::new(naming(&settings, server, &[ALIAS]).ok(), server))
     }
 
     /// The storage that the application's own settings, or those of django-dbbackup in `repot.toml`, name; with none,

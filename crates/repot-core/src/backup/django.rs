@@ -16,10 +16,16 @@ use repot_store::retention::Content;
 use super::make::{Maker, Request};
 use super::source::Source;
 use super::storage_error;
+use crate::app::detect::Deployment;
+use crate::app::others::Other;
 use crate::error::{Error, Result};
 
 /// The connector that reads what `pg_dump --format=custom` writes.
-const CONNECTOR: &str = "dbbackup.db.postgresql.PgDumpBinaryConnector";
+const PG_CONNECTOR: &str = "dbbackup.db.postgresql.PgDumpBinaryConnector";
+/// The connector that reads a copy of an SQLite file.
+const SQLITE_CONNECTOR: &str = "dbbackup.db.sqlite.SqliteBackupConnector";
+/// Django's engine for SQLite.
+pub const SQLITE_ENGINE: &str = "django.db.backends.sqlite3";
 
 /// How the files are named, and what their sidecar says.
 #[derive(Debug, Clone)]
@@ -34,11 +40,11 @@ pub struct Layout {
     pub sidecar: Metadata,
 }
 
-/// What a sidecar says of a database that pg_dump reads: Django's `ENGINE` and, of InvenTree, its own words.
+/// What a sidecar says of a database: Django's `ENGINE` and, of InvenTree, its own words.
 /// `taken_at`: local time of the application.
 #[must_use]
 pub fn sidecar(engine: &str, inventree: Option<&InvenTree>, taken_at: DateTime) -> Metadata {
-    let m = Metadata::new(engine, CONNECTOR);
+    let m = Metadata::new(engine, if engine == SQLITE_ENGINE { SQLITE_CONNECTOR } else { PG_CONNECTOR });
     match inventree {
         Some(app) => m.with_inventree(app, taken_at),
         None => m,
@@ -65,8 +71,22 @@ impl Named {
         let mut found = Named::default();
         if request.contents.contains(&Content::Db) {
             let at = layout.taken_at;
-            let file = layout.naming.database_file(&layout.alias, &DumpFormat::PgCustom, wrapping, at);
-            found.database = Some((source.home_database(), named(file)?));
+            let (database, format) = match source {
+                Source::Sqlite(_) => (source.home_database(), DumpFormat::Sqlite),
+                Source::Compose(Deployment { other: Some(Other::Sqlite(files)), .. }) => {
+                    (files.first().map(|f| f.name.clone()).unwrap_or_default(), DumpFormat::Sqlite)
+                }
+                Source::Mysql(..) | Source::Compose(Deployment { other: Some(Other::Mysql), .. }) => {
+                    return Err(Error::usage(
+                        "bad-layout",
+                        "files for django-dbbackup are not written of MariaDB or MySQL yet",
+                    )
+                    .help("leave the layout out: `--layout sets`"));
+                }
+                _ => (source.home_database(), DumpFormat::PgCustom),
+            };
+            let file = layout.naming.database_file(&layout.alias, &format, wrapping, at);
+            found.database = Some((database, named(file)?));
         }
         if let Source::Compose(d) = source
             && let Some(root) = d.profile.media.roots.first()

@@ -237,6 +237,9 @@ impl Maker<'_> {
         drop(databases);
         if let Some(others) = &others {
             let dumped = std::mem::take(&mut self.done().dumped);
+            if !self.request.exclude.is_empty() {
+                self.note("EXCLUDE is not followed: these databases are backed up whole".to_owned());
+            }
             let (found, also) = engines::gathered(others, dumped);
             fingerprint = Some(found);
             moved.extend(also);
@@ -357,7 +360,9 @@ impl Maker<'_> {
         let dumped = Mutex::new(None);
         let tell = |what| self.observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
         let name = &others.names[i];
-        let stored = self.file(&others.file_name(i), FileKind::Database, Some(name), &|sink| {
+        let flat = self.django.database.as_ref().filter(|(d, _)| d == name).map(|(_, file)| file.clone());
+        let file = flat.clone().unwrap_or_else(|| others.file_name(i));
+        let stored = self.file(&file, FileKind::Database, Some(name), &|sink| {
             let d = others.dump(i, sink, &tell)?;
             *dumped.lock().unwrap_or_else(PoisonError::into_inner) = Some(d);
             Ok(())
@@ -372,7 +377,8 @@ impl Maker<'_> {
             done.notes.append(&mut d.notes);
             done.dumped.push((name.clone(), d));
         }
-        Ok(())
+        drop(done);
+        flat.map_or(Ok(()), |file| self.sidecar(&file))
     }
 
     fn configuration(&self, d: &Deployment) -> Result<()> {

@@ -46,7 +46,8 @@ impl Names {
                 media_template,
                 date_format: DEFAULT_DATE_FORMAT,
                 server,
-                databases: &[],
+                // Every Django project has this one; with it a name can be told apart.
+                databases: &["default"],
                 extensions: &[],
             })
             .ok()

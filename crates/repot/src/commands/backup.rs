@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use repot_core::app::detect::Deployment;
-use repot_core::backup::django::sidecar;
+use repot_core::app::others::Other;
+use repot_core::backup::django::{SQLITE_ENGINE, sidecar};
 use repot_core::backup::source::Source;
 use repot_core::backup::{Made, Request, make};
 use repot_core::progress::{Event, Observer, human_bytes, human_seconds};
@@ -64,7 +65,10 @@ fn request(setting: &Setting, args: &BackupArgs, deployment: Option<&Deployment>
     let connector = settings.connectors.get(ALIAS);
     let inventree = deployment.and_then(told);
     let taken_at = jiff::Zoned::now().datetime();
-    let sidecar = sidecar(&engine(deployment), inventree.as_ref(), taken_at);
+    let sqlite = args.url.as_ref().is_some_and(|u| u.starts_with("sqlite:"))
+        || deployment.is_some_and(|d| matches!(d.other, Some(Other::Sqlite(_))));
+    let engine = if sqlite { SQLITE_ENGINE.to_owned() } else { engine(deployment) };
+    let sidecar = sidecar(&engine, inventree.as_ref(), taken_at);
     let mut configuration = vec![setting.dir.join("repot.toml")];
     configuration.extend(setting.config.profiles.iter().map(|p| setting.dir.join(p)));
     Ok(Request {
@@ -84,7 +88,8 @@ pub fn run(args: &BackupArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
     // One at a time: an upgrade would stop the server in the middle.
     let lock = if args.url.is_none() { Some(open(&setting)?) } else { None };
-    let deployment = if args.url.is_none() { Some(setting.detect_any(args.service.as_deref())?) } else { None };
+    let deployment =
+        if args.url.is_none() { Some(setting.detect_any(args.service.as_deref())?) } else { None };
     if let Some(d) = &deployment {
         setting.know(d)?;
         setting.say_taken()?;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use repot_core::backup::foreign;
 use repot_core::backup::foreign::restore::{ForeignPlan, ForeignRestore, ForeignRestored};
+use repot_core::backup::foreign::sqlite::{require_copy, restore_sqlite};
 use repot_core::backup::source::Source;
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
@@ -17,6 +18,7 @@ use repot_store::stored::Level;
 use super::open;
 use crate::cli::RestoreArgs;
 use crate::config::Setting;
+use crate::place::DatabaseUrl;
 use crate::storage::{keys, places};
 use crate::takeover::{judged, whereabouts};
 use crate::terminal::{Progress, confirm, out, out_json, say};
@@ -39,8 +41,6 @@ pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
     let stored: Vec<Storage> =
         places(setting, &args.storage.storage)?.into_iter().map(|p| p.storage).collect();
     let keys = keys(setting, &args.identity)?;
-    let workspace = open(setting)?;
-    workspace.require_free()?;
     let find = |file: &Option<String>| -> Result<Option<(Storage, Shelved)>> {
         let Some(file) = file else { return Ok(None) };
         let (storage, name) = whereabouts(&stored, file)?;
@@ -61,6 +61,21 @@ pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
     if args.skip_media {
         media = None;
     }
+    if let Some(url) = &args.to {
+        if media.is_some() {
+            return Err(Error::usage(
+                "no-project",
+                "media are restored into a Compose project, not to a URL",
+            )
+            .help("leave them out with --skip-media"));
+        }
+        let Some((from, file)) = &db else {
+            return Err(Error::usage("nothing-wanted", "the arguments leave nothing to do"));
+        };
+        return to_url(setting, args, url, (from, file), &keys);
+    }
+    let workspace = open(setting)?;
+    workspace.require_free()?;
     if args.replace {
         return Err(Error::usage("nothing-wanted", "--replace is for media of repot's own sets: an archive of django-dbbackup's knows no owners to fill in with")
             .help("without it the archive takes the place of the live directory, which is kept"));
@@ -102,6 +117,52 @@ pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
         out_json(&serde_json::json!({ "plan": plan, "restored": true, "found": found }));
     } else {
         out(render(&plan, true, found.as_ref()));
+    }
+    Ok(())
+}
+
+/// Restores a copy of an SQLite database by the URL of the file that it is to be.
+fn to_url(
+    setting: &Setting,
+    args: &RestoreArgs,
+    url: &str,
+    (from, file): (&Storage, &Shelved),
+    keys: &Keys,
+) -> Result<()> {
+    let DatabaseUrl::Sqlite(live) = DatabaseUrl::parse(url, &setting.env)? else {
+        return Err(Error::usage(
+            "no-project",
+            "files of django-dbbackup's are restored into a Compose project, or to sqlite:///PATH",
+        ));
+    };
+    require_copy(file)?;
+    let progress = Progress::new();
+    let name = &file.file.name;
+    let checked = foreign::check(from, file, Level::Archive, keys, &std::env::temp_dir(), &progress)?;
+    if let Some(what) = &checked.damage {
+        return Err(Error::new(Kind::Differences, "set-damaged", format!("{name} is damaged"))
+            .why(what)
+            .help("nothing was touched; use another file, or another copy of this one"));
+    }
+    say(format!(
+        "To restore from {name}: {}; stop what uses it first. What was live is kept.",
+        live.display()
+    ));
+    if args.dry_run {
+        return Ok(());
+    }
+    confirm("Restore it?", args.yes)?;
+    let done = restore_sqlite(from, file, keys, &live)?;
+    if args.at.json {
+        out_json(&serde_json::json!({ "file": name, "to": live, "restored": true, "found": done }));
+    } else {
+        let kept = done.aside.map_or_else(String::new, |a| format!("; what was live is kept as {a}"));
+        out(format!(
+            "Restored from {name}: {}, {} tables, {} rows{kept}\n",
+            live.display(),
+            done.tables,
+            done.rows
+        ));
     }
     Ok(())
 }

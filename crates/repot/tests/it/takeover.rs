@@ -417,9 +417,8 @@ if os.environ.get('SQL'):
     DBBACKUP_CONNECTORS = {'default': {'CONNECTOR': 'dbbackup.db.sqlite.SqliteConnector'}}
 "#;
 
-/// Listed and verified; restoring a copy of an SQLite database is not there yet, and is refused by name.
 #[test]
-fn copies_of_sqlite_are_listed_and_verified() {
+fn copies_of_sqlite_go_both_ways() {
     let home = std::env::var("HOME").unwrap();
     let python = Path::new(&home).join(".cache/repot/tools/dbbackup-venv/bin/python");
     let dir = tempfile::tempdir().unwrap();
@@ -452,10 +451,9 @@ fn copies_of_sqlite_are_listed_and_verified() {
         assert_eq!((&f["database"], &f["server"]), (&"default".into(), &"web-1".into()), "{f}");
         assert_eq!(f["engine"], "django.db.backends.sqlite3");
     }
-    let _ = repot(&["verify", "all"]).ok().prints(&[
-        "an SQLite database of the length that its header says",
-        "SQL of SQLite from its first line to its last",
-    ]);
+    let _ = repot(&["verify", "all"])
+        .ok()
+        .prints(&["an SQLite database of the length that its header says", "its last statement has its end"]);
     let mut cut = 0;
     for f in listed {
         let path = dir.path().join("backup").join(f["file"].as_str().unwrap());
@@ -466,4 +464,51 @@ fn copies_of_sqlite_are_listed_and_verified() {
         cut += 1;
     }
     assert_eq!(cut, 4);
+    // Restored by repot, plain and compressed.
+    let live = dir.path().join("db.sqlite3");
+    let url = format!("sqlite://{}", live.display());
+    let count = |sql: &str| {
+        let script = format!(
+            "import sqlite3; print(sqlite3.connect('{}').execute(\"{sql}\").fetchone()[0])",
+            live.display()
+        );
+        run(Command::new(&python).args(["-c", &script]), None).ok().stdout.trim().to_owned()
+    };
+    let permissions = count("SELECT count(*) FROM auth_permission");
+    for f in listed.iter().filter(|f| f["format"] == "sqlite3") {
+        std::fs::write(&live, "lost").unwrap();
+        let file = f["file"].as_str().unwrap();
+        let _ = repot(&["restore", "--db-file", file, "--to", &url, "--yes"])
+            .ok()
+            .prints(&["what was live is kept as"]);
+        assert_eq!(count("SELECT count(*) FROM auth_permission"), permissions);
+    }
+    let sql = listed.iter().find(|f| f["format"] == "dump").unwrap()["file"].as_str().unwrap();
+    let _ = repot(&["restore", "--db-file", sql, "--to", &url, "--yes"])
+        .exits(3)
+        .says(&["and the database there is SQLite"]);
+    // Written by repot, restored by django-dbbackup.
+    for (form, how) in [(&["--compress", "none"][..], &[][..]), (&[], &["--uncompress"])] {
+        let made = repot(
+            &[&["backup", &url, "--layout", "django-dbbackup", "--server-name", "web-2", "--json"], form]
+                .concat(),
+        )
+        .ok()
+        .json();
+        let names = std::fs::read_dir(dir.path().join("backup"))
+            .unwrap()
+            .flatten()
+            .map(|e| e.file_name().into_string().unwrap());
+        let file =
+            names.filter(|n| n.starts_with("default-web-2-") && !n.ends_with(".metadata")).max().unwrap();
+        manage(&["flush", "--noinput", "-v0"], &[]);
+        let script = format!(
+            "import sqlite3; c = sqlite3.connect('{}'); c.execute('DELETE FROM auth_permission'); c.commit()",
+            live.display()
+        );
+        let _ = run(Command::new(&python).args(["-c", &script]), None).ok();
+        manage(&[&["dbrestore", "--noinput", "-v0", "-i", &file], how].concat(), &[]);
+        assert_eq!(count("SELECT count(*) FROM auth_permission"), permissions);
+        let _ = repot(&["verify", made["set"].as_str().unwrap()]).ok().prints(&["good (archive"]);
+    }
 }

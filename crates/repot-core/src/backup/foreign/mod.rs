@@ -8,6 +8,7 @@ pub mod keyring;
 mod loaded;
 pub mod restore;
 pub mod settings;
+pub mod sqlite;
 
 use std::collections::BTreeSet;
 
