@@ -7,7 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
 
 # The versions whose behaviour crates/repot-store/src/dbbackup/ describes.
-readonly WANTED=(django-dbbackup==5.4.0 Django==5.2.19)
+readonly WANTED=(django-dbbackup==5.4.0 Django==5.2.19 psycopg==3.3.9 psycopg-binary==3.3.9 python-gnupg==0.5.7)
 venv=$HOME/.cache/repot/tools/dbbackup-venv
 
 if [[ $(cat "$venv/wanted" 2>/dev/null) == "${WANTED[*]}" ]]; then exit; fi

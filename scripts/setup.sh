@@ -36,6 +36,7 @@ packages() {
 		debootstrap               # root file systems for images
 		python3 python3-pip       # wheels for images; the test application
 		python3-venv              # the real django-dbbackup
+		postgresql-client         # what it dumps and restores with
 		iptables                  # dockerd's networks
 		gnupg age zstd            # backups are tried beside them
 		mariadb-client            # backups of MariaDB by URL

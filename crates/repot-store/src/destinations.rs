@@ -100,6 +100,11 @@ impl Destinations {
         Ok(Copies { to: self.clone(), outs, size_bytes: 0 })
     }
 
+    /// Says which files of the storages' roots are a set's ([`crate::beside::announce`]).
+    pub fn announce(&self, set: &str, names: &[String]) -> Result<(), StorageError> {
+        self.each(|s| crate::beside::announce(s, set, names)).map(drop)
+    }
+
     /// Removes a set from all of them, as far as that can be done, those that failed included.
     pub fn remove_set(&self, set: &str) -> Result<(), StorageError> {
         let mut first = Ok(());
@@ -124,6 +129,10 @@ impl Destinations {
 /// Removes a set: its manifest first, so that what is left after a failure is an incomplete set.
 pub fn remove_set(storage: &Storage, set: &str) -> Result<(), StorageError> {
     storage.delete(&format!("{set}/{MANIFEST_NAME}"))?;
+    // Those in the storage's root next, while it is known whose they are.
+    for name in crate::beside::beside(storage, set)? {
+        storage.delete(&name)?;
+    }
     storage.remove_dir(set)
 }
 

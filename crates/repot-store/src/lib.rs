@@ -3,6 +3,7 @@
 //! Invariant: a directory without `manifest.json` is an incomplete set, whatever else it holds.
 
 pub mod archive;
+pub mod beside;
 pub mod codec;
 pub mod dbbackup;
 pub mod destinations;
@@ -13,5 +14,8 @@ mod set;
 pub mod storage;
 pub mod stored;
 
-pub use manifest::{Engine, FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, MovedSequence, Plain};
+pub use manifest::{
+    Engine, FileEntry, FileKind, MANIFEST_FORMAT, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest, MovedSequence,
+    Plain,
+};
 pub use set::{Damage, FileWriter, MANIFEST_NAME, SetWriter, StoreError, open, verify};

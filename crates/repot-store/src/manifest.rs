@@ -10,6 +10,9 @@ use crate::retention::Content;
 /// its default.
 pub const MANIFEST_FORMAT: u32 = 2;
 
+/// Format of a set with files outside of its directory ([`FileEntry::at_root`]), which 2 would not find.
+pub const MANIFEST_FORMAT_AT_ROOT: u32 = 3;
+
 /// What made a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -140,9 +143,17 @@ pub struct FileEntry {
     /// For media: the root's name in the profile.
     #[serde(default)]
     pub root: Option<String>,
+    /// Whether it is in the storage's root, where django-dbbackup looks, and not in the set's directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_root: bool,
 }
 
 impl FileEntry {
+    /// Its name in the storage.
+    #[must_use]
+    pub fn path(&self, set: &str) -> String {
+        if self.at_root { self.name.clone() } else { format!("{set}/{}", self.name) }
+    }
     /// The layers around its content.
     #[must_use]
     pub fn layers(&self) -> Layers {
@@ -172,6 +183,10 @@ pub struct Manifest {
     pub application: String,
     /// Its version, where known.
     pub application_version: Option<String>,
+    /// What the application says of its version, as a sidecar of django-dbbackup has it; none where the profile knows
+    /// no way to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_facts: Option<serde_json::Value>,
     /// The Compose project, or whatever names the installation.
     pub project: String,
     /// The run that made it; for `repot backup` the set's own time and number.
@@ -206,8 +221,9 @@ impl Manifest {
     /// Parses a manifest; the error says why it is none.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         let manifest: Manifest = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        if manifest.format > MANIFEST_FORMAT {
-            return Err(format!("format {} is newer than this repot ({MANIFEST_FORMAT})", manifest.format));
+        let newest = MANIFEST_FORMAT.max(MANIFEST_FORMAT_AT_ROOT);
+        if manifest.format > newest {
+            return Err(format!("format {} is newer than this repot ({newest})", manifest.format));
         }
         if let Some(f) = manifest.files.iter().find(|f| f.name.contains('/') || f.name.starts_with('.')) {
             return Err(format!("the name `{}` leads out of the set", f.name));

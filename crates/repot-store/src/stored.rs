@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use sha2::Digest;
 
 use crate::archive::{ArchiveError, InspectOptions, Inspector, LinksOutside};
+use crate::beside::{BESIDE_NAME, beside};
 use crate::codec::{
     CodecError, Compression, Compressor, Decompressor, Decryptor, Effort, Encryption, Encryptor, Keys,
 };
@@ -98,15 +99,14 @@ pub struct Written {
 }
 
 impl FileSink {
-    /// Starts the file `name` (its suffixes included) of a set.
+    /// Starts a file by its name in the storages (its suffixes included).
     pub fn create(
         to: &Destinations,
-        set: &str,
-        name: &str,
+        path: &str,
         compression: Compression,
         encryption: &Encryption,
     ) -> Result<Self, CodecError> {
-        let out = to.writer(&format!("{set}/{name}")).map_err(storage_io)?;
+        let out = to.writer(path).map_err(storage_io)?;
         let encrypted = encryption.writer(Hashed { out, hashes: Hashes::new() })?;
         let layers = compression.writer(encrypted, Effort::default())?;
         Ok(FileSink { layers, plain: blake3::Hasher::new(), plain_bytes: 0 })
@@ -177,6 +177,8 @@ pub struct Stored {
     pub size_bytes: u64,
     /// When one of its files was last written, where the storage says so.
     pub changed: Option<SystemTime>,
+    /// Its files in the storage's root, those that are not there included.
+    pub beside: Vec<String>,
 }
 
 impl Stored {
@@ -207,11 +209,22 @@ pub fn list(storage: &Storage) -> Result<Vec<Stored>, StorageError> {
         size_bytes: u64,
         changed: Option<SystemTime>,
         manifest: bool,
+        beside: bool,
     }
+    let mut root: BTreeMap<String, u64> = BTreeMap::new();
     let mut dirs: BTreeMap<String, Dir> = BTreeMap::new();
     for e in storage.everything("")? {
-        let Some((dir, file)) = e.name.split_once('/') else { continue };
-        let d = dirs.entry(dir.to_owned()).or_insert(Dir { size_bytes: 0, changed: None, manifest: false });
+        let Some((dir, file)) = e.name.split_once('/') else {
+            root.insert(e.name, e.size_bytes);
+            continue;
+        };
+        let d = dirs.entry(dir.to_owned()).or_insert(Dir {
+            size_bytes: 0,
+            changed: None,
+            manifest: false,
+            beside: false,
+        });
+        d.beside |= file == BESIDE_NAME;
         d.size_bytes += e.size_bytes;
         d.changed = d.changed.max(e.modified);
         d.manifest |= file == MANIFEST_NAME;
@@ -229,13 +242,16 @@ pub fn list(storage: &Storage) -> Result<Vec<Stored>, StorageError> {
             State::Incomplete
         };
         if is_set_name(&name) || matches!(state, State::Complete(_)) {
-            found.push(Stored { name, state, size_bytes: d.size_bytes, changed: d.changed });
+            let beside = if d.beside { beside(storage, &name)? } else { Vec::new() };
+            let outside: u64 = beside.iter().filter_map(|n| root.get(n)).sum();
+            let size_bytes = d.size_bytes + outside;
+            found.push(Stored { name, state, size_bytes, changed: d.changed, beside });
         }
     }
     Ok(found)
 }
 
-fn read_small(storage: &Storage, name: &str) -> Result<Vec<u8>, StorageError> {
+pub(crate) fn read_small(storage: &Storage, name: &str) -> Result<Vec<u8>, StorageError> {
     let mut text = Vec::new();
     let reader = storage.reader(name)?;
     match reader.take(MANIFEST_MAX_BYTES).read_to_end(&mut text) {
@@ -276,7 +292,7 @@ pub fn read(
     entry: &FileEntry,
     keys: &Keys,
 ) -> Result<Decompressor<Decryptor>, CodecError> {
-    let stored = storage.reader(&format!("{set}/{}", entry.name)).map_err(storage_io)?;
+    let stored = storage.reader(&entry.path(set)).map_err(storage_io)?;
     entry.layers().reader(stored, keys)
 }
 
@@ -300,7 +316,7 @@ pub fn check_file(
     scratch_dir: &Path,
     seen: &(dyn Fn(u64) + Sync),
 ) -> Result<Option<String>, CodecError> {
-    let name = format!("{set}/{}", entry.name);
+    let name = entry.path(set);
     match storage.stat(&name) {
         Ok(e) if e.size_bytes == entry.size_bytes => {}
         Ok(e) => return Ok(Some(format!("{} bytes instead of {}", e.size_bytes, entry.size_bytes))),

@@ -209,6 +209,16 @@ pub enum CompressArg {
     None,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayoutArg {
+    /// A directory for each set
+    Sets,
+    /// The application's database and media as files that django-dbbackup lists and restores, the rest in the set's
+    /// directory
+    DjangoDbbackup,
+}
+
 #[derive(Debug, Args)]
 pub struct BackupArgs {
     #[command(flatten)]
@@ -240,6 +250,12 @@ pub struct BackupArgs {
     /// A word to find the set again by
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
+    /// How files are named and laid out [default: sets]
+    #[arg(long, value_name = "HOW")]
+    pub layout: Option<LayoutArg>,
+    /// The server's name in names of files, with --layout django-dbbackup
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<String>,
     /// The database service, where there is more than one
     #[arg(long, value_name = "S")]
     pub service: Option<String>,
@@ -282,7 +298,7 @@ pub enum LevelArg {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub at: Where,
-    /// The set, `latest` or `all`
+    /// The set, a file of django-dbbackup's, `latest` or `all`
     #[arg(default_value = "latest")]
     pub set: String,
     #[command(flatten)]
@@ -313,9 +329,18 @@ pub struct PruneArgs {
 pub struct RestoreArgs {
     #[command(flatten)]
     pub at: Where,
-    /// The set, or `latest`: the newest complete one of this project
+    /// The set, a file of django-dbbackup's, or `latest`: the newest complete set of this project
     #[arg(default_value = "latest")]
     pub set: String,
+    /// A database's file of django-dbbackup's: in the storage, or a path
+    #[arg(long, value_name = "F", conflicts_with = "set")]
+    pub db_file: Option<String>,
+    /// A media archive of django-dbbackup's: in the storage, or a path
+    #[arg(long, value_name = "F", conflicts_with = "set")]
+    pub media_file: Option<String>,
+    /// Restore a backup of a newer version of the application too
+    #[arg(long)]
+    pub allow_newer_version: bool,
     #[command(flatten)]
     pub storage: StorageArg,
     /// Only this; may be given more than once

@@ -13,6 +13,8 @@ use repot_store::codec::Compression;
 use repot_store::retention::KeepRules;
 use serde::Deserialize;
 
+use crate::cli::LayoutArg;
+
 /// What `repot.toml` may say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -88,6 +90,36 @@ pub struct BackupConfig {
     pub age_identities: Vec<PathBuf>,
     /// Files with secret keys of OpenPGP.
     pub openpgp_secret_keys: Vec<PathBuf>,
+    /// `sets` or `django-dbbackup`: how files are named and laid out.
+    pub layout: Option<LayoutArg>,
+    /// `false`: the application's own backup settings are not read.
+    pub application_settings: Option<bool>,
+    /// Directory, where the storage is a local one named as Django names it.
+    pub directory: Option<String>,
+    /// Options of a storage that is named as Django names it.
+    pub storage_options: Option<toml::Table>,
+    /// Options of the database's connector, as in DBBACKUP_CONNECTORS.
+    pub connector_options: Option<toml::Table>,
+    /// Whether a failure sends mail, in django-dbbackup's words.
+    pub send_email: Option<bool>,
+    /// What the subject of mails begins with.
+    pub email_prefix: Option<String>,
+    /// For whom `--encrypt` encrypts: keys of the user's GnuPG keyring.
+    pub gpg_recipient: Option<toml::Value>,
+    /// Python's strftime, in names of files.
+    pub date_format: Option<String>,
+    /// Names of databases' files.
+    pub database_filename_template: Option<String>,
+    /// Names of media archives.
+    pub media_filename_template: Option<String>,
+    /// The host's name in names of files.
+    pub hostname: Option<String>,
+    /// The server's name in names of files, before `hostname`.
+    pub server_name: Option<String>,
+    /// Whether a backup of a newer version of the application may be restored.
+    pub allow_newer_version: Option<bool>,
+    /// A Django project's own settings: DBBACKUP_* and STORAGES.
+    pub dbbackup: Option<toml::Table>,
 }
 
 /// Everything a command needs to know of where it runs.
@@ -97,6 +129,8 @@ pub struct Setting {
     /// Directory of the project.
     pub dir: PathBuf,
     pub state_dir: PathBuf,
+    /// The application's own backup settings, read once.
+    pub application: std::cell::OnceCell<Option<repot_core::backup::foreign::settings::Taken>>,
 }
 
 /// Reads the surroundings of `dir`.
@@ -122,7 +156,7 @@ pub fn setting(dir: &Path) -> Result<Setting> {
     let state_dir = from_env
         .or_else(|| config.state_dir.clone())
         .map_or_else(|| default_state_dir(&project), |d| project.join(d));
-    Ok(Setting { config, env, dir: project, state_dir })
+    Ok(Setting { config, env, dir: project, state_dir, application: std::cell::OnceCell::new() })
 }
 
 impl Setting {

@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod place;
 mod storage;
+mod takeover;
 mod terminal;
 
 use std::process::ExitCode;

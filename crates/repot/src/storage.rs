@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use repot_core::backup::foreign::keyring::certificates;
 use repot_core::backup::storage_error;
 use repot_core::{Error, Result};
 use repot_store::codec::{
@@ -12,6 +13,7 @@ use repot_store::storage::{OPTIONS, Storage, StorageConfig};
 use secrecy::{SecretSlice, SecretString};
 
 use crate::config::{OneOrMore, Setting, StorageEntry};
+use crate::takeover::is_django;
 
 /// A storage that is named, and its address, which is how the catalog knows it.
 #[derive(Debug, Clone)]
@@ -26,12 +28,34 @@ pub struct Place {
 }
 
 /// The storages of the sets: the arguments', else those of `repot.toml`, else a directory here. Never none.
+///
+/// Where the application's own settings name the storage, the directory here is looked at too: the sets of upgrades are
+/// there.
 pub fn places(setting: &Setting, asked: &[String]) -> Result<Vec<Place>> {
+    let mut all = written_to(setting, asked)?;
+    let here = setting.backup_dir(None);
+    if asked.is_empty() && setting.config.backup.storage.is_none() && here.is_dir() {
+        let here = here.display().to_string();
+        let here = opened(&here, StorageConfig::parse(&here).map_err(|e| storage_error(&e))?, true)?;
+        if all.iter().all(|p| p.address != here.address) {
+            all.push(here);
+        }
+    }
+    Ok(all)
+}
+
+/// The storages that a backup goes to.
+fn written_to(setting: &Setting, asked: &[String]) -> Result<Vec<Place>> {
     let configured = setting.config.backup.storage.as_ref().map(OneOrMore::all).unwrap_or_default();
     let all = match (asked.is_empty(), configured.is_empty()) {
         (false, _) => asked.iter().map(|a| place(setting, a, false)).collect::<Result<Vec<_>>>()?,
         (true, false) => configured.iter().map(|a| place(setting, a, true)).collect::<Result<Vec<_>>>()?,
         (true, true) => {
+            let taken =
+                if setting.config.backup_dir.is_some() { None } else { setting.django_storage(None)? };
+            if let Some(config) = taken {
+                return Ok(vec![opened(&config.describe(), config.clone(), true)?]);
+            }
             let dir = setting.backup_dir(None).display().to_string();
             vec![opened(&dir, StorageConfig::parse(&dir).map_err(|e| storage_error(&e))?, true)?]
         }
@@ -46,7 +70,7 @@ pub fn places(setting: &Setting, asked: &[String]) -> Result<Vec<Place>> {
 
 /// Where a backup goes.
 pub fn destinations(setting: &Setting, asked: &[String]) -> Result<Destinations> {
-    let all = places(setting, asked)?.into_iter().map(|p| Destination {
+    let all = written_to(setting, asked)?.into_iter().map(|p| Destination {
         name: p.name,
         storage: p.storage,
         required: p.required,
@@ -66,6 +90,13 @@ fn place(setting: &Setting, asked: &str, configured: bool) -> Result<Place> {
         let at = address(setting, &entry.url, true)?;
         let config = at.with_options(options(setting, asked, entry)?).map_err(|e| storage_error(&e))?;
         return opened(asked, config, entry.required);
+    }
+    if is_django(asked) {
+        let config = setting.django_storage(Some(asked))?.ok_or_else(|| {
+            Error::usage("bad-storage", format!("the storage {asked} names no place"))
+                .help("add `directory`, or `storage_options` with its options, to [backup] of repot.toml")
+        })?;
+        return opened(asked, config, true);
     }
     if !asked.contains("://") && !asked.contains('/') && !setting.config.storages.is_empty() {
         let names: Vec<&str> = setting.config.storages.keys().map(String::as_str).collect();
@@ -169,6 +200,13 @@ pub fn encryption(setting: &Setting) -> Result<Encryption> {
         }
         (false, false) => Err(Error::usage("no-recipients", "recipients of both age and OpenPGP are named")
             .help("leave one of `age_recipients` and `openpgp_recipients` in [backup] of repot.toml")),
+        (true, true) if !setting.django(true)?.gpg_recipients.is_empty() => {
+            let named = setting.django(true)?.gpg_recipients;
+            let found = Certificate::read_all(&certificates(&named)?);
+            let found = found.map_err(|e| key_error("gpg_recipient", e))?;
+            let to = OpenPgpRecipients::new(&found).map_err(|e| key_error("gpg_recipient", e))?;
+            Ok(Encryption::OpenPgp(to))
+        }
         (true, true) => Err(Error::usage("no-recipients", "no recipient is named to encrypt for").help(
             "name public keys in [backup] of repot.toml: `age_recipients = [\"age1...\"]` or `openpgp_recipients = [\"key.asc\"]`",
         )),

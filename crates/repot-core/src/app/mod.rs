@@ -4,3 +4,4 @@ pub mod detect;
 pub mod others;
 pub mod profile;
 pub mod version;
+pub(crate) mod yaml;

@@ -48,6 +48,29 @@ pub struct Profile {
     pub config: ConfigFiles,
     /// Databases beside or instead of PostgreSQL, for backups.
     pub backup: OtherDatabases,
+    /// How its own backups are configured, and what is said of it in them.
+    pub own_backups: BackupSource,
+}
+
+/// How the application's own backups are configured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BackupSource {
+    /// Whose names the settings have; `inventree` is known.
+    pub settings: Option<String>,
+    /// Service whose environment has the settings.
+    pub service: String,
+    /// What names of variables begin with, such as `INVENTREE_BACKUP_`.
+    pub variables: String,
+    /// A YAML file in the service's container with the same settings.
+    pub file: Option<String>,
+    /// What keys in that file begin with, such as `backup_`.
+    pub keys: String,
+    /// Django's `ENGINE`, as sidecars of django-dbbackup name it.
+    pub engine: Option<String>,
+    /// Command in the running service that prints one JSON object: `version`, `api_version`, `plugins_enabled`,
+    /// `plugins_file_hash`, `installer`, `debug`, as far as they are known. It reads files only, so it is quick.
+    pub facts: Vec<String>,
 }
 
 /// What users upload.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use repot_store::MovedSequence;
 
+use super::exclude;
 use super::make::{Job, Maker};
 use super::source::Server;
 use crate::engine::postgres::session::Session;
@@ -29,6 +30,7 @@ pub(super) struct Databases {
     pub(super) names: Vec<String>,
     snapshots: BTreeMap<String, String>,
     superuser: bool,
+    exclude: Vec<String>,
     held: Mutex<Vec<Held>>,
 }
 
@@ -60,7 +62,13 @@ impl Databases {
             let sequences = sequences(&session)?;
             held.push(Held { database: name.clone(), session, sequences });
         }
-        Ok(Databases { server, names, snapshots, superuser, held: Mutex::new(held) })
+        let exclude = maker.request.exclude.clone();
+        Ok(Databases { server, names, snapshots, superuser, exclude, held: Mutex::new(held) })
+    }
+
+    /// The application's.
+    pub(super) fn home(&self) -> &str {
+        self.server.connector.home_database()
     }
 
     /// What is to be dumped.
@@ -72,7 +80,9 @@ impl Databases {
         let globals = Job::Globals(self.server.clients.program("pg_dumpall", &args, &[]));
         let databases = self.names.iter().enumerate().map(|(i, name)| {
             let snapshot = format!("--snapshot={}", self.snapshots[name]);
-            let args = ["--format=custom", "--compress=0", "--no-password", &snapshot];
+            let mut args = vec!["--format=custom", "--compress=0", "--no-password", &snapshot];
+            let excluded = exclude::arguments(&self.exclude, name == self.home());
+            args.extend(excluded.iter().map(String::as_str));
             Job::Database(i, name, self.server.clients.program("pg_dump", &args, &[("PGDATABASE", name)]))
         });
         std::iter::once(globals).chain(databases)

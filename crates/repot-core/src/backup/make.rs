@@ -12,13 +12,15 @@ use repot_store::codec::{Cipher, Compression, Encryption, Layers};
 use repot_store::destinations::Destinations;
 use repot_store::retention::Content;
 use repot_store::stored::{FileSink, Written, complete, inspect_options, tar_of};
-use repot_store::{Engine, FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, MovedSequence};
+use repot_store::{
+    Engine, FileEntry, FileKind, MANIFEST_FORMAT, MANIFEST_FORMAT_AT_ROOT, MadeBy, Manifest, MovedSequence,
+};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::databases::Databases;
 use super::source::Source;
-use super::{codec_error, configuration, engines, media, storage_error};
+use super::{codec_error, configuration, django, engines, exclude, media, storage_error};
 use crate::app::detect::Deployment;
 use crate::app::profile::MediaRoot;
 use crate::error::{Error, Result};
@@ -45,6 +47,18 @@ pub struct Request {
     pub scratch_dir: PathBuf,
     /// More configuration files: `repot.toml` and the profiles that it names.
     pub configuration: Vec<PathBuf>,
+    /// Where the application's database and media are to be files that django-dbbackup lists and restores.
+    pub django: Option<django::Layout>,
+    /// What the application says of its version, in the form of a sidecar.
+    pub facts: Option<Value>,
+    /// Tables of the application's database whose rows are left out: `table` or `schema.table`.
+    pub exclude: Vec<String>,
+}
+
+impl Request {
+    pub(super) fn layers(&self) -> Layers {
+        Layers { compression: self.compression, cipher: self.encryption.cipher() }
+    }
 }
 
 /// A set that was made.
@@ -78,13 +92,14 @@ pub struct Made {
 const AT_ONCE: usize = 2;
 
 pub(super) struct Maker<'a> {
-    to: &'a Destinations,
-    request: &'a Request,
-    set: String,
+    pub(super) to: &'a Destinations,
+    pub(super) request: &'a Request,
+    pub(super) set: String,
     run: String,
     observer: &'a dyn Observer,
     done: Mutex<Done>,
-    begun: AtomicBool,
+    pub(super) begun: AtomicBool,
+    pub(super) django: django::Named,
 }
 
 /// What is there so far; several files are written at the same time.
@@ -131,8 +146,9 @@ pub fn make(
         observer,
         done: Mutex::default(),
         begun: AtomicBool::new(false),
+        django: django::Named::new(request, source)?,
     };
-    let result = maker.make(source);
+    let result = maker.announce().and_then(|()| maker.make(source));
     if let Err(e) = result {
         // What is there is not complete and never will be. Where it cannot be removed, it is shown as what it is.
         if maker.begun.load(Ordering::Relaxed) {
@@ -211,10 +227,19 @@ impl Maker<'_> {
             }
         }
         let (mut fingerprint, mut moved) = self.write_all(&jobs, databases.as_ref())?;
+        let home = databases.as_ref().map(|d| d.home().to_owned()).unwrap_or_default();
+        if let Some(d) = fingerprint.as_mut().and_then(|f| f.databases.get_mut(&home)) {
+            for note in exclude::leave_out(&self.request.exclude, d) {
+                self.note(note);
+            }
+        }
         drop(jobs);
         drop(databases);
         if let Some(others) = &others {
             let dumped = std::mem::take(&mut self.done().dumped);
+            if !self.request.exclude.is_empty() {
+                self.note("EXCLUDE is not followed: these databases are backed up whole".to_owned());
+            }
             let (found, also) = engines::gathered(others, dumped);
             fingerprint = Some(found);
             moved.extend(also);
@@ -238,11 +263,12 @@ impl Maker<'_> {
         let rows = rows.sum();
         let (application, application_version) = source.application();
         let manifest = Manifest {
-            format: MANIFEST_FORMAT,
+            format: if self.django.any() { MANIFEST_FORMAT_AT_ROOT } else { MANIFEST_FORMAT },
             created_at: now(),
             repot: env!("CARGO_PKG_VERSION").to_owned(),
             application,
             application_version,
+            application_facts: self.request.facts.clone(),
             project: source.project(),
             run: self.run.clone(),
             made_by: MadeBy::Backup,
@@ -318,8 +344,11 @@ impl Maker<'_> {
                 self.file("globals.sql", FileKind::Globals, None, &|sink| dump(cmd, sink)).map(drop)
             }
             Job::Database(i, name, cmd) => {
-                let file = file_name(*i, name);
-                self.file(&file, FileKind::Database, Some(name), &|sink| dump(cmd, sink)).map(drop)
+                let flat =
+                    self.django.database.as_ref().filter(|(d, _)| d == name).map(|(_, file)| file.clone());
+                let file = flat.clone().unwrap_or_else(|| file_name(*i, name));
+                let _ = self.file(&file, FileKind::Database, Some(name), &|sink| dump(cmd, sink))?;
+                flat.map_or(Ok(()), |file| self.sidecar(&file))
             }
             Job::Other(others, i) => self.other_database(others, *i),
             Job::Configuration(d) => self.configuration(d),
@@ -331,7 +360,9 @@ impl Maker<'_> {
         let dumped = Mutex::new(None);
         let tell = |what| self.observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
         let name = &others.names[i];
-        let stored = self.file(&others.file_name(i), FileKind::Database, Some(name), &|sink| {
+        let flat = self.django.database.as_ref().filter(|(d, _)| d == name).map(|(_, file)| file.clone());
+        let file = flat.clone().unwrap_or_else(|| others.file_name(i));
+        let stored = self.file(&file, FileKind::Database, Some(name), &|sink| {
             let d = others.dump(i, sink, &tell)?;
             *dumped.lock().unwrap_or_else(PoisonError::into_inner) = Some(d);
             Ok(())
@@ -346,7 +377,8 @@ impl Maker<'_> {
             done.notes.append(&mut d.notes);
             done.dumped.push((name.clone(), d));
         }
-        Ok(())
+        drop(done);
+        flat.map_or(Ok(()), |file| self.sidecar(&file))
     }
 
     fn configuration(&self, d: &Deployment) -> Result<()> {
@@ -374,7 +406,8 @@ impl Maker<'_> {
             ));
             return Ok(());
         };
-        let name = format!("media-{}.tar", root.name);
+        let flat = self.django.media.as_ref().filter(|(r, _)| *r == root.name).map(|(_, file)| file.clone());
+        let name = flat.unwrap_or_else(|| format!("media-{}.tar", root.name));
         self.tell(&name, 0);
         let stored = self.stored_name(&name);
         let sink = self.sink(&stored)?;
@@ -412,14 +445,15 @@ impl Maker<'_> {
     }
 
     fn stored_name(&self, name: &str) -> String {
-        format!("{name}{}", self.layers().suffix())
+        // Names by a template have their endings already.
+        if self.django.has(name) { name.to_owned() } else { format!("{name}{}", self.layers().suffix()) }
     }
 
     fn sink(&self, stored: &str) -> Result<FileSink> {
         self.begun.store(true, Ordering::Relaxed);
         let r = self.request;
-        FileSink::create(self.to, &self.set, stored, r.compression, &r.encryption)
-            .map_err(|e| codec_error(stored, e))
+        let path = if self.django.has(stored) { stored.to_owned() } else { format!("{}/{stored}", self.set) };
+        FileSink::create(self.to, &path, r.compression, &r.encryption).map_err(|e| codec_error(stored, e))
     }
 
     /// Writes one file, whose content `produce` gives; the name that it is stored under.
@@ -463,7 +497,6 @@ impl Maker<'_> {
         let layers = self.layers();
         self.done().files.push(FileEntry {
             restore: by_hand(&name, kind, database, layers),
-            name,
             kind,
             database: database.map(str::to_owned),
             engine: Engine::default(),
@@ -475,6 +508,8 @@ impl Maker<'_> {
             plain: Some(written.plain),
             tree,
             root,
+            at_root: self.django.has(&name),
+            name,
         });
     }
 }

@@ -6,8 +6,11 @@
 
 mod configuration;
 mod databases;
+pub mod django;
 pub mod drill;
 mod engines;
+mod exclude;
+pub mod foreign;
 mod make;
 pub(crate) mod media;
 pub mod prune;

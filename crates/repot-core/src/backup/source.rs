@@ -78,6 +78,18 @@ impl Source<'_> {
         if plain.is_empty() { "database".to_owned() } else { plain }
     }
 
+    /// The application's database.
+    pub(super) fn home_database(&self) -> String {
+        match self {
+            Source::Compose(d) => d.database.name.clone(),
+            Source::Url(u) => u.connector.home_database().to_owned(),
+            Source::Sqlite(path) => {
+                path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+            }
+            Source::Mysql(_, database) => database.clone(),
+        }
+    }
+
     /// Application and its version.
     pub(super) fn application(&self) -> (String, Option<String>) {
         match self {

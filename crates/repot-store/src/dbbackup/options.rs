@@ -78,6 +78,15 @@ impl OptionValue {
         }
     }
 
+    fn expose_all(&self) -> Value {
+        match self {
+            OptionValue::Plain(value) => value.clone(),
+            OptionValue::Secret(text) => Value::String(text.expose_secret().to_owned()),
+            OptionValue::List(all) => Value::Array(all.iter().map(OptionValue::expose_all).collect()),
+            OptionValue::Map(map) => Value::Object(map.expose()),
+        }
+    }
+
     /// The value if it is plain.
     pub fn plain(&self) -> Option<&Value> {
         if let OptionValue::Plain(value) = self { Some(value) } else { None }
@@ -121,6 +130,11 @@ impl Options {
     /// All of them, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &OptionValue)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// All of them with their secrets, for whoever opens the storage.
+    pub fn expose(&self) -> serde_json::Map<String, Value> {
+        self.0.iter().map(|(name, value)| (name.clone(), value.expose_all())).collect()
     }
 
     /// Whether there is none.

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use repot_core::app::detect::Deployment;
+use repot_core::app::others::Other;
+use repot_core::backup::django::{SQLITE_ENGINE, sidecar};
 use repot_core::backup::source::Source;
 use repot_core::backup::{Made, Request, make};
 use repot_core::progress::{Event, Observer, human_bytes, human_seconds};
@@ -12,10 +15,11 @@ use repot_store::codec::{Compression, Encryption};
 use repot_store::retention::Content;
 
 use super::{open, prune};
-use crate::cli::{BackupArgs, CompressArg, ContentArg, PruneArgs};
+use crate::cli::{BackupArgs, CompressArg, ContentArg, LayoutArg, PruneArgs};
 use crate::config::{Setting, setting};
 use crate::place::DatabaseUrl;
 use crate::storage::{destinations, encryption};
+use crate::takeover::{ALIAS, engine, told};
 use crate::terminal::{Progress, out, out_json};
 
 impl From<ContentArg> for Content {
@@ -47,13 +51,24 @@ pub fn contents(only: &[ContentArg], skip_db: bool, skip_media: bool) -> Result<
     Ok(all)
 }
 
-fn request(setting: &Setting, args: &BackupArgs) -> Result<Request> {
+fn request(setting: &Setting, args: &BackupArgs, deployment: Option<&Deployment>) -> Result<Request> {
+    let django = args.layout.or(setting.config.backup.layout) == Some(LayoutArg::DjangoDbbackup);
     let compression = match args.compress {
         Some(CompressArg::Zstd) => Compression::Zstd,
         Some(CompressArg::Gzip) => Compression::Gzip,
         Some(CompressArg::None) => Compression::None,
+        // django-dbbackup reads gzip only.
+        None if django => setting.config.backup.compress.unwrap_or(Compression::Gzip),
         None => setting.config.backup.compress.unwrap_or_default(),
     };
+    let settings = setting.django(deployment.is_some())?;
+    let connector = settings.connectors.get(ALIAS);
+    let inventree = deployment.and_then(told);
+    let taken_at = jiff::Zoned::now().datetime();
+    let sqlite = args.url.as_ref().is_some_and(|u| u.starts_with("sqlite:"))
+        || deployment.is_some_and(|d| matches!(d.other, Some(Other::Sqlite(_))));
+    let engine = if sqlite { SQLITE_ENGINE.to_owned() } else { engine(deployment) };
+    let sidecar = sidecar(&engine, inventree.as_ref(), taken_at);
     let mut configuration = vec![setting.dir.join("repot.toml")];
     configuration.extend(setting.config.profiles.iter().map(|p| setting.dir.join(p)));
     Ok(Request {
@@ -63,25 +78,33 @@ fn request(setting: &Setting, args: &BackupArgs) -> Result<Request> {
         encryption: if args.encrypt { encryption(setting)? } else { Encryption::None },
         scratch_dir: std::env::temp_dir(),
         configuration,
+        django: if django { Some(setting.layout(args, &settings, sidecar.clone(), taken_at)?) } else { None },
+        facts: inventree.and_then(|_| serde_json::from_str(&sidecar.write()).ok()),
+        exclude: connector.map(|c| c.exclude.clone()).unwrap_or_default(),
     })
 }
 
 pub fn run(args: &BackupArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
-    let request = request(&setting, args)?;
+    // One at a time: an upgrade would stop the server in the middle.
+    let lock = if args.url.is_none() { Some(open(&setting)?) } else { None };
+    let deployment =
+        if args.url.is_none() { Some(setting.detect_any(args.service.as_deref())?) } else { None };
+    if let Some(d) = &deployment {
+        setting.know(d)?;
+        setting.say_taken()?;
+    }
+    let request = request(&setting, args, deployment.as_ref())?;
     let to = destinations(&setting, &args.to.storage)?;
     let progress = Progress::new();
     let started = Instant::now();
     progress.event(Event::StepStarted { number: 1, total: 1, title: "Back up".to_owned(), undo: false });
-    let made = match &args.url {
-        Some(url) => make(&DatabaseUrl::parse(url, &setting.env)?.source(), &to, &request, &progress),
-        None => {
-            // One at a time: an upgrade would stop the server in the middle.
-            let _lock = open(&setting)?;
-            let deployment = setting.detect_any(args.service.as_deref())?;
-            make(&Source::Compose(&deployment), &to, &request, &progress)
-        }
+    let made = match (&args.url, &deployment) {
+        (Some(url), _) => make(&DatabaseUrl::parse(url, &setting.env)?.source(), &to, &request, &progress),
+        (None, Some(d)) => make(&Source::Compose(d), &to, &request, &progress),
+        (None, None) => return Err(Error::failed("bug", "there is nothing to back up from")),
     };
+    drop(lock);
     match &made {
         Ok(m) => progress.event(Event::StepDone {
             seconds: started.elapsed().as_secs_f64(),

@@ -10,6 +10,7 @@ pub mod history;
 pub mod prune;
 pub mod restore;
 pub mod restore_engines;
+mod restore_foreign;
 pub mod resume;
 pub mod rollback;
 pub mod status;

@@ -31,7 +31,7 @@ pub fn run(args: &PruneArgs) -> Result<()> {
 
 /// Prunes every storage; one that fails does not keep the others from it.
 pub fn prune(setting: &Setting, workspace: &mut Workspace, args: &PruneArgs) -> Result<Vec<Pruning>> {
-    let rules = &setting.config.keep;
+    let rules = &setting.keep_rules()?;
     let project = match &args.project {
         Some(p) => p.clone(),
         None => setting.project()?,

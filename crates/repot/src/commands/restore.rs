@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use repot_core::app::detect::Deployment;
 use repot_core::backup::restore::{
     Action, MediaAction, Part, Plan, Request, Restore, needs, restore_configuration,
 };
@@ -13,21 +14,26 @@ use repot_core::backup::source::Source;
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
 use repot_store::codec::Keys;
+use repot_store::dbbackup::metadata::Metadata;
 use repot_store::retention::Content;
 use repot_store::storage::Storage;
 use repot_store::stored::{Level, Stored};
 use repot_store::{Engine, FileEntry, FileKind, Manifest};
 
 use super::backup::contents;
-use super::open;
+use super::{open, restore_foreign};
 use crate::cli::RestoreArgs;
-use crate::config::setting;
+use crate::config::{Setting, setting};
 use crate::place::DatabaseUrl;
 use crate::storage::{keys, places};
+use crate::takeover::judged;
 use crate::terminal::{Progress, confirm, out, out_json, say};
 
 pub fn run(args: &RestoreArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
+    if restore_foreign::wanted(&setting, args)? {
+        return restore_foreign::run(&setting, args);
+    }
     let contents = contents(&args.only, args.skip_db, args.skip_media)?;
     let places = places(&setting, &args.storage.storage)?;
     let storages: Vec<&Storage> = places.iter().map(|p| &p.storage).collect();
@@ -69,6 +75,11 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
     }
     let restore =
         Restore { to: &to, storage, set: &set.name, manifest: &manifest, keys: &keys, request: &request };
+    if let Some(d) = to.deployment().filter(|_| request.contents.contains(&Content::Db)) {
+        for w in of_another_version(&setting, args, d, &set.name, &manifest)? {
+            say(format!("note: {w}"));
+        }
+    }
     let progress = Progress::new();
     let step = |number: usize, title: &str| {
         progress.event(Event::StepStarted { number, total: 2, title: title.to_owned(), undo: false });
@@ -123,6 +134,26 @@ fn found<'a>(
         say(format!("note: {n}"));
     }
     Ok((storages[at], set, manifest))
+}
+
+/// InvenTree's rules on restoring from another version, for what the manifest says of it.
+fn of_another_version(
+    setting: &Setting,
+    args: &RestoreArgs,
+    d: &Deployment,
+    set: &str,
+    manifest: &Manifest,
+) -> Result<Vec<String>> {
+    let facts = manifest.application_facts.as_ref();
+    if let Some(m) = facts.and_then(|f| Metadata::read(f.to_string().as_bytes()).ok()) {
+        return judged(setting, args.allow_newer_version, d, set, &m);
+    }
+    Ok(match (&manifest.application_version, &d.application_version) {
+        (Some(then), Some(now)) if then != now => {
+            vec![format!("the set is of {} {then}, and this is {now}", manifest.application)]
+        }
+        _ => Vec::new(),
+    })
 }
 
 /// Checks what will be needed of the set.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use repot_core::backup::drill::drill;
+use repot_core::backup::foreign;
 use repot_core::backup::sets::{Checker, Damage, all, check, find};
 use repot_core::journal::catalog::Verification;
 use repot_core::progress::{Event, Observer, human_bytes};
@@ -11,12 +12,16 @@ use repot_core::upgrade::plan::now;
 use repot_core::upgrade::run::Workspace;
 use repot_core::{Error, Kind, Result};
 use repot_store::Manifest;
+use repot_store::dbbackup::shelf::Shelved;
+use repot_store::storage::Storage;
 use repot_store::stored::{Level, State};
 use serde::Serialize;
 
+use super::backups::owned;
 use crate::cli::{LevelArg, VerifyArgs};
 use crate::config::{Setting, setting};
 use crate::storage::{Place, keys, places};
+use crate::takeover::whereabouts;
 use crate::terminal::{Progress, out, out_json, say};
 
 /// What was found of one set.
@@ -30,6 +35,12 @@ struct Checked {
     files: usize,
     size_bytes: u64,
     damages: Vec<Damage>,
+}
+
+/// Whether the argument names a file of django-dbbackup's.
+fn is_file(setting: &Setting, wanted: &str) -> Result<bool> {
+    let name = wanted.rsplit('/').next().unwrap_or(wanted);
+    Ok(!["latest", "all"].contains(&wanted) && setting.names(false)?.parse(name).is_some())
 }
 
 pub fn run(args: &VerifyArgs) -> Result<()> {
@@ -59,10 +70,19 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
             damages,
         })
     };
+    let names = setting.names(args.storage.storage.is_empty())?;
+    let file = |from: &Storage, f: &Shelved| -> Result<foreign::Checked> {
+        foreign::check(from, f, level, &keys, &std::env::temp_dir(), &progress)
+    };
+    let mut files = Vec::new();
     let (mut checked, mut incomplete) = (Vec::new(), Vec::new());
     if args.set == "all" {
         for place in &places {
-            for s in all(&place.storage)? {
+            let stored = all(&place.storage)?;
+            for f in foreign::all(&place.storage, &names, &owned(&stored))? {
+                files.push(file(&place.storage, &f)?);
+            }
+            for s in stored {
                 match &s.state {
                     State::Complete(m) => checked.push(one(place, &s.name, m)?),
                     State::Incomplete => incomplete.push(s.name),
@@ -77,7 +97,7 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
                 }
             }
         }
-        if checked.is_empty() {
+        if checked.is_empty() && files.is_empty() {
             let all: Vec<&str> = places.iter().map(|p| p.storage.describe()).collect();
             return Err(Error::usage(
                 "no-set",
@@ -85,6 +105,10 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
             )
             .help("`repot backup` makes one"));
         }
+    } else if is_file(&setting, &args.set)? {
+        let storages: Vec<Storage> = places.iter().map(|p| p.storage.clone()).collect();
+        let (from, name) = whereabouts(&storages, &args.set)?;
+        files.push(file(&from, &foreign::find(&from, &names, &name)?)?);
     } else {
         // Every copy is checked: one that is good says nothing of another.
         let found: Vec<_> = places.iter().map(|p| (p, find(&p.storage, &args.set, None))).collect();
@@ -99,15 +123,18 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
         }
     }
     let damages: usize = checked.iter().map(|c| c.damages.len()).sum();
-    let outcome = format!("{} sets, {damages} damages", checked.len());
+    let damages = damages + files.iter().filter(|f| f.damage.is_some()).count();
+    let what =
+        if checked.is_empty() { format!("{} files", files.len()) } else { format!("{} sets", checked.len()) };
+    let outcome = format!("{what}, {damages} damages");
     progress.event(Event::StepDone { seconds: started.elapsed().as_secs_f64(), outcome });
     keep(&setting, &checked, level_name(args.level));
     if args.at.json {
         out_json(
-            &serde_json::json!({ "level": level_name(args.level), "sets": checked, "incomplete": incomplete }),
+            &serde_json::json!({ "level": level_name(args.level), "sets": checked, "incomplete": incomplete, "django_dbbackup": files }),
         );
     } else {
-        out(render(&checked, &incomplete, args.level));
+        out(render(&checked, &incomplete, args.level) + &files.iter().map(render_file).collect::<String>());
     }
     if damages > 0 {
         return Err(Error::new(Kind::Differences, "set-damaged", format!("{damages} damages were found"))
@@ -161,6 +188,20 @@ fn render(checked: &[Checked], incomplete: &[String], level: LevelArg) -> String
     }
     for i in incomplete {
         let _ = writeln!(t, "{i}: incomplete, not checked");
+    }
+    t
+}
+
+/// A file of django-dbbackup's: what was proved, and what it does not let one prove.
+fn render_file(c: &foreign::Checked) -> String {
+    let mut t = String::new();
+    let _ = match &c.damage {
+        Some(what) => writeln!(t, "{}: damaged\n  {what}", c.file),
+        None => writeln!(t, "{}: no damage found ({})", c.file, human_bytes(c.size_bytes)),
+    };
+    if c.damage.is_none() {
+        let _ = writeln!(t, "  proved: {}", c.proved.join("; "));
+        let _ = writeln!(t, "  not proved: {}", c.unproved.join("; "));
     }
     t
 }

@@ -14,6 +14,7 @@ mod engines;
 mod faults;
 mod kills;
 mod scenarios;
+mod takeover;
 
 /// A stack with the program under test.
 #[track_caller]

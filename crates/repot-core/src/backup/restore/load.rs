@@ -117,38 +117,46 @@ impl Loader<'_> {
 
     /// Makes the fresh database as `pg_dump --create` has recorded it, under its own name: encoding, locale, owner,
     /// settings, rights.
-    pub(in crate::backup) fn create(&self, entry: &FileEntry, (name, fresh): (&str, &str)) -> Result<()> {
-        let head = |cmd: &Cmd| -> Result<String> {
-            let mut input = self.read(entry)?;
-            let mut out = Vec::new();
-            let (status, stderr) = cmd.pump(Some(&mut input), &mut |chunk| {
-                out.extend_from_slice(chunk);
-                Ok(())
-            })?;
-            if status.success() {
-                Ok(String::from_utf8_lossy(&out).into_owned())
-            } else {
-                Err(load_error(name, &stderr))
-            }
-        };
-        let listing = head(&self.server.clients.program("pg_restore", &["--list", "--create"], &[]))?;
-        let wanted: Vec<&str> = listing.lines().filter(|l| is_database_entry(l)).collect();
-        if wanted.is_empty() {
-            let what = format!("the dump {} does not describe its database", entry.name);
-            return Err(Error::failed("backup-set", what));
-        }
-        let script = r#"f=$(mktemp) && printf '%s\n' "$TOC" > "$f" && pg_restore --create --use-list="$f" --file=- && rm -f "$f""#;
-        let sql = head(&self.server.clients.program("sh", &["-c", script], &[("TOC", &wanted.join("\n"))]))?;
-        let sql: String = sql
-            .lines()
-            .filter(|l| !l.starts_with("\\connect ") && !l.starts_with("DROP DATABASE "))
-            .map(|l| under_another_name(l, name, fresh) + "\n")
-            .collect();
-        let args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "--no-password", "-f", "-"];
-        let psql = self.server.clients.program("psql", &args, &[("PGDATABASE", "template1")]);
-        let out = psql.stdin(sql).output()?;
-        if out.ok() { Ok(()) } else { Err(load_error(name, &out.stderr)) }
+    pub(in crate::backup) fn create(&self, entry: &FileEntry, names: (&str, &str)) -> Result<()> {
+        create(self.server, names, &|| Ok(Box::new(self.read(entry)?)))
     }
+}
+
+/// Opens an archive anew.
+pub(in crate::backup) type Open<'a> = dyn Fn() -> Result<Box<dyn Read + Send>> + 'a;
+
+/// Makes a fresh database (the second name) as `pg_dump --create` has recorded the first in an archive.
+pub(in crate::backup) fn create(server: &Server, (name, fresh): (&str, &str), open: &Open<'_>) -> Result<()> {
+    let head = |cmd: &Cmd| -> Result<String> {
+        let mut input = open()?;
+        let mut out = Vec::new();
+        let (status, stderr) = cmd.pump(Some(&mut *input), &mut |chunk| {
+            out.extend_from_slice(chunk);
+            Ok(())
+        })?;
+        if status.success() {
+            Ok(String::from_utf8_lossy(&out).into_owned())
+        } else {
+            Err(load_error(name, &stderr))
+        }
+    };
+    let listing = head(&server.clients.program("pg_restore", &["--list", "--create"], &[]))?;
+    let wanted: Vec<&str> = listing.lines().filter(|l| is_database_entry(l)).collect();
+    if wanted.is_empty() {
+        let what = format!("the dump of {name} does not describe its database");
+        return Err(Error::failed("backup-set", what));
+    }
+    let script = r#"f=$(mktemp) && printf '%s\n' "$TOC" > "$f" && pg_restore --create --use-list="$f" --file=- && rm -f "$f""#;
+    let sql = head(&server.clients.program("sh", &["-c", script], &[("TOC", &wanted.join("\n"))]))?;
+    let sql: String = sql
+        .lines()
+        .filter(|l| !l.starts_with("\\connect ") && !l.starts_with("DROP DATABASE "))
+        .map(|l| under_another_name(l, name, fresh) + "\n")
+        .collect();
+    let args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "--no-password", "-f", "-"];
+    let psql = server.clients.program("psql", &args, &[("PGDATABASE", "template1")]);
+    let out = psql.stdin(sql).output()?;
+    if out.ok() { Ok(()) } else { Err(load_error(name, &out.stderr)) }
 }
 
 /// A sequence that went on while the set was made is right where it is between its two values: not before what it had
@@ -167,6 +175,7 @@ pub(in crate::backup) fn settle(
     }
 }
 
+/// Tells how much of a database's file was read.
 pub(in crate::backup) struct Metered<'a, R> {
     pub(in crate::backup) from: R,
     pub(in crate::backup) done_bytes: u64,

@@ -50,7 +50,7 @@ pub struct MediaPlan {
 }
 
 impl Restore<'_> {
-    pub(super) fn plan_media(&self, run: &str) -> Result<Vec<MediaPlan>> {
+    pub(in crate::backup) fn plan_media(&self, run: &str) -> Result<Vec<MediaPlan>> {
         let Some(d) = self.to.deployment() else { return Ok(Vec::new()) };
         let (host, image) = (d.host(run), d.helper_image()?);
         let mut all = Vec::new();
@@ -91,7 +91,7 @@ impl Restore<'_> {
     }
 
     /// Unpacks what is to be swapped in, beside, and compares it.
-    pub(super) fn unpack_media(&self, plan: &Plan, observer: &dyn Observer) -> Result<()> {
+    pub(in crate::backup) fn unpack_media(&self, plan: &Plan, observer: &dyn Observer) -> Result<()> {
         let Some(d) = self.to.deployment() else { return Ok(()) };
         for m in &plan.media {
             interrupt::check()?;
@@ -102,6 +102,15 @@ impl Restore<'_> {
             self.unpack_one(d, plan, m, false, observer)?;
             reach("restore", "after-media")?;
             self.compare_media(d, plan, m, observer)?;
+        }
+        Ok(())
+    }
+
+    /// Gives what was unpacked to the live directory's owner: for archives that do not know owners.
+    pub(in crate::backup) fn own_unpacked(&self, plan: &Plan) -> Result<()> {
+        let Some(d) = self.to.deployment() else { return Ok(()) };
+        for m in &plan.media {
+            d.host(&plan.run).own_tree(&d.helper_image()?, &m.tree, &plan.run)?;
         }
         Ok(())
     }
@@ -196,7 +205,7 @@ impl Restore<'_> {
     }
 
     /// Removes what was unpacked, as far as that can be done; what cannot goes before the next restore.
-    pub(super) fn drop_unpacked(&self, plan: &Plan) {
+    pub(in crate::backup) fn drop_unpacked(&self, plan: &Plan) {
         let Some((d, image)) = self.to.deployment().and_then(|d| Some((d, d.helper_image().ok()?))) else {
             return;
         };

@@ -6,7 +6,7 @@
 mod configuration;
 pub(in crate::backup) mod load;
 mod media;
-mod names;
+pub(in crate::backup) mod names;
 mod part;
 pub(in crate::backup) mod roles;
 
@@ -39,6 +39,13 @@ pub use part::Part;
 
 /// What a database that is being restored has in its name, where [`aside_name`] has `_repot_`.
 pub(in crate::backup) const FRESH: &str = "_fresh_";
+
+/// The name that a live database is kept under, and the one that a fresh one has until it takes its place.
+pub(in crate::backup) fn other_names(name: &str, run: &str) -> (String, String) {
+    let aside = aside_name(name, run);
+    let fresh = aside.replace("_repot_", FRESH);
+    (aside, fresh)
+}
 
 /// What to restore.
 #[derive(Debug, Clone)]
@@ -112,6 +119,22 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A plan that does nothing yet.
+    pub(in crate::backup) fn empty(set: &str) -> Self {
+        Plan {
+            set: set.to_owned(),
+            databases: Vec::new(),
+            media: Vec::new(),
+            roles: Vec::new(),
+            configuration: None,
+            services: Vec::new(),
+            role_sql: Vec::new(),
+            run: new_run_id(),
+        }
+    }
+    pub(in crate::backup) fn run(&self) -> &str {
+        &self.run
+    }
     fn to_load(&self) -> impl Iterator<Item = &Database> {
         self.databases.iter().filter(|d| matches!(d.action, Action::Replaces | Action::Made))
     }
@@ -150,16 +173,7 @@ impl Restore<'_> {
     pub fn plan(&self) -> Result<Plan> {
         let request = self.request;
         let there = contents(self.manifest);
-        let mut plan = Plan {
-            set: self.set.to_owned(),
-            databases: Vec::new(),
-            media: Vec::new(),
-            roles: Vec::new(),
-            configuration: None,
-            services: Vec::new(),
-            role_sql: Vec::new(),
-            run: new_run_id(),
-        };
+        let mut plan = Plan::empty(self.set);
         if request.contents.contains(&Content::Db) && there.contains(&Content::Db) {
             self.plan_databases(&mut plan)?;
         }
@@ -224,10 +238,10 @@ impl Restore<'_> {
             } else {
                 Action::Replaces
             };
-            let aside = aside_name(&name, &plan.run);
+            let (aside, fresh) = other_names(&name, &plan.run);
             let part = aside.replace("_repot_", part::PART);
             plan.databases.push(Database {
-                fresh: if whole { aside.replace("_repot_", FRESH) } else { part.clone() },
+                fresh: if whole { fresh } else { part.clone() },
                 aside: match action {
                     Action::Replaces => Some(aside),
                     Action::Part => Some(part),
@@ -254,7 +268,7 @@ impl Restore<'_> {
         Ok(())
     }
 
-    fn application(&self) -> impl Iterator<Item = &ServiceState> {
+    pub(in crate::backup) fn application(&self) -> impl Iterator<Item = &ServiceState> {
         let d = self.to.deployment();
         d.into_iter().flat_map(|d| {
             let server = if d.is_sqlite() { "" } else { d.database.service.as_str() };

@@ -12,7 +12,7 @@ use crate::upgrade::failpoint::reach;
 
 impl Restore<'_> {
     /// Stops the application, changes all names in one transaction, swaps the media, starts it again.
-    pub(super) fn change_names(
+    pub(in crate::backup) fn change_names(
         &self,
         plan: &Plan,
         server: Option<&Server>,
@@ -62,7 +62,7 @@ impl Restore<'_> {
 }
 
 /// Removes what was being restored.
-pub(super) fn drop_fresh(plan: &Plan, server: &Server) -> Result<()> {
+pub(in crate::backup) fn drop_fresh(plan: &Plan, server: &Server) -> Result<()> {
     let session = server.connector.connect("template1")?;
     for d in plan.to_load() {
         session.execute(&format!("DROP DATABASE IF EXISTS {}", ident(&d.fresh)))?;
@@ -71,7 +71,7 @@ pub(super) fn drop_fresh(plan: &Plan, server: &Server) -> Result<()> {
 }
 
 /// Removes what a restore that was killed left: this one holds the lock, so there is no other.
-pub(super) fn drop_leftovers(server: &Server, observer: &dyn Observer) -> Result<()> {
+pub(in crate::backup) fn drop_leftovers(server: &Server, observer: &dyn Observer) -> Result<()> {
     let session = server.connector.connect("template1")?;
     let left = session.query(&format!(
         "SELECT datname FROM pg_database WHERE datname ~ '^.{{0,16}}_[0-9a-f]{{16}}{FRESH}[0-9]{{8}}_[0-9]{{6}}_[0-9a-f]{{4}}$'"

@@ -105,6 +105,18 @@ impl Swap {
         if c.same() { Ok(()) } else { Err(differs(c.summary(10))) }
     }
 
+    /// Checks the new file, of which nothing is recorded to compare it with: its fingerprint.
+    pub fn look(&self) -> Result<DatabaseFingerprint> {
+        let connection = open_own(&self.fresh)?;
+        if let Some(why) = damage(&connection, &self.fresh)? {
+            let what = format!("the copy that is to become {} is damaged", self.live.display());
+            return Err(Error::new(Kind::Differences, "set-damaged", what)
+                .why(why)
+                .help("the live database was not touched; use another copy"));
+        }
+        Ok(take(&connection, &self.fresh)?.0)
+    }
+
     /// Removes the new file again.
     pub fn discard(&self) {
         let _ = std::fs::remove_file(&self.fresh);

@@ -357,6 +357,14 @@ fn service_state(service: &str, containers: &[&Value]) -> ServiceState {
     }
 }
 
+impl ComposeHost {
+    /// What a command in the running service prints.
+    pub(crate) fn ask_service(&self, service: &str, command: &[String], limit: Duration) -> Result<String> {
+        let out = self.at.compose().args(["exec", "-T", service]).args(command).timeout(limit).run()?;
+        Ok(out.text())
+    }
+}
+
 impl Host for ComposeHost {
     fn services(&self) -> Result<Vec<ServiceState>> {
         let all = self.inspect_services(None)?;

@@ -105,7 +105,19 @@ set -eu; mkdir -p -- "/repot/$1"; cd "/repot/$1"
 exec tar --extract --file=- --numeric-owner --same-owner --same-permissions --acls --xattrs --xattrs-include='user.*'
 "#;
 
+/// `$1` directory, `$2` fresh. Gives what was unpacked to whoever the live directory belongs to, or its parent.
+const OWN: &str = r#"
+set -eu; l="/repot/$1"; f="/repot/$2"
+[ -d "$l" ] || l=$(dirname "$l")
+chown -R -h -- "$(stat -c %u:%g "$l")" "$f"; chmod "$(stat -c %a "$l")" "$f"
+"#;
+
 impl ComposeHost {
+    /// Gives what was unpacked from an archive without owners to the live directory's owner.
+    pub fn own_tree(&self, image: &str, tree: &Tree, run: &str) -> Result<()> {
+        in_store(&Docker, run, image, &tree.store, OWN, &[&tree.dir, &tree.fresh], None).map(drop)
+    }
+
     /// Looks at the directory `at`.
     pub fn tree(&self, image: &str, at: &DataLocation, run: &str) -> Result<Tree> {
         let (store, dir) = match (&at.store, at.subdir.is_empty()) {

@@ -135,6 +135,7 @@ pub(super) fn back_up(cx: &Context) -> Result<Value> {
         repot: env!("CARGO_PKG_VERSION").to_owned(),
         application: plan.profile.title.clone(),
         application_version: plan.application_version.clone(),
+        application_facts: None,
         project: plan.project.name.clone(),
         run: plan.run.clone(),
         made_by: MadeBy::Upgrade,
@@ -337,6 +338,7 @@ fn dump_one(
         plain: None,
         tree: None,
         root: None,
+        at_root: false,
     })
 }
 
