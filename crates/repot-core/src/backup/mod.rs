@@ -5,6 +5,7 @@
 //! one's name before it was compared with the fingerprint.
 
 mod configuration;
+pub mod drill;
 mod make;
 mod media;
 pub mod restore;
