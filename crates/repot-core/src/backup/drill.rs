@@ -32,7 +32,7 @@ pub fn choose(sets: &[Drillable], since: Timestamp, every: Duration, now: Timest
     let Some(newest) = sorted.pop() else { return Vec::new() };
     let every = SignedDuration::try_from(every).unwrap_or(YEAR).clamp(SignedDuration::from_secs(1), YEAR);
     let counted = |s: &Drillable| s.drilled_at.unwrap_or_else(|| s.made_at.max(since)).min(now);
-    sorted.sort_by_key(|s| (counted(s), s.made_at, &s.name));
+    sorted.sort_by_key(|s| (counted(s), s.drilled_at, s.made_at, &s.name));
     let share = sorted
         .iter()
         .zip(1_i64..)

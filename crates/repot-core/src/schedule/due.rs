@@ -205,7 +205,7 @@ mod tests {
         fn every_run_answers_a_due_moment_and_no_due_moment_is_forgotten(
             chosen in proptest::collection::vec((0..WORDS.len(), 0_u64..900, any::<bool>()), 1..4),
             begin in 1_774_000_000_i64..1_793_000_000,
-            steps in proptest::collection::vec((1_i64..7200, 0_i64..1800, 0..20_u8), 1..120),
+            steps in proptest::collection::vec((1_i64..7200, 0_i64..300, 0..20_u8), 1..120),
         ) {
             let all: Vec<Entry> = chosen.iter().enumerate()
                 .map(|(i, (w, delay_s, catch_up))| entry(&i.to_string(), WORDS[*w], *delay_s, *catch_up)).collect();
@@ -228,10 +228,6 @@ mod tests {
                     now += SignedDuration::from_secs(takes);
                     runs += 1;
                     prop_assert!(runs < 200, "it ends");
-                    if takes > 600 && runs > 6 {
-                        // Work that takes longer than its interval never ends; that is not the function's fault.
-                        break;
-                    }
                 }
                 let still = due(&all, &last, since, now);
                 for e in all.iter().filter(|e| e.catch_up && !still.iter().any(|d| d.name == e.name)) {
