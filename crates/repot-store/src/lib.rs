@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod codec;
 pub mod dbbackup;
+pub mod destinations;
 mod manifest;
 pub mod retention;
 mod set;

@@ -35,6 +35,19 @@ pub enum FileKind {
     Media,
 }
 
+impl FileKind {
+    /// Its place in a manifest.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            FileKind::Globals => 0,
+            FileKind::Database => 1,
+            FileKind::Config => 2,
+            FileKind::Media => 3,
+        }
+    }
+}
+
 /// A file's content, without its layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plain {
@@ -142,6 +155,9 @@ pub struct Manifest {
     pub server_version_num: u32,
     /// Version of the client that wrote the dumps, as it calls itself; a pg_restore at least as new reads them.
     pub client: String,
+    /// Image of that server, where it runs in a container.
+    #[serde(default)]
+    pub image: Option<String>,
     /// The files.
     pub files: Vec<FileEntry>,
     /// Number of the server's next transaction when the set was made (`txid_snapshot_xmax`), where nobody could

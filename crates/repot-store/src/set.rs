@@ -260,6 +260,7 @@ mod tests {
                 root: None,
             }],
             moved_sequences: Vec::new(),
+            image: None,
             next_transaction: None,
             fingerprint: serde_json::Value::Null,
         };

@@ -15,9 +15,10 @@ use crate::archive::{ArchiveError, InspectOptions, Inspector, LinksOutside};
 use crate::codec::{
     CodecError, Compression, Compressor, Decompressor, Decryptor, Effort, Encryption, Encryptor, Keys,
 };
+use crate::destinations::{Copies, Destinations};
 use crate::manifest::{FileEntry, FileKind, MadeBy, Manifest, Plain};
 use crate::set::{MANIFEST_NAME, hex};
-use crate::storage::{Reader, Storage, StorageError, Writer};
+use crate::storage::{Reader, Storage, StorageError};
 
 /// Name of the manifest's checksum, in the form of `sha256sum`.
 pub const MANIFEST_SUM_NAME: &str = "manifest.sha256";
@@ -53,9 +54,9 @@ impl Hashes {
     }
 }
 
-/// Hashes what goes through to the storage.
+/// Hashes what goes through to the storages.
 struct Hashed {
-    out: Writer,
+    out: Copies,
     hashes: Hashes,
 }
 
@@ -100,13 +101,13 @@ pub struct Written {
 impl FileSink {
     /// Starts the file `name` (its suffixes included) of a set.
     pub fn create(
-        storage: &Storage,
+        to: &Destinations,
         set: &str,
         name: &str,
         compression: Compression,
         encryption: &Encryption,
     ) -> Result<Self, CodecError> {
-        let out = storage.writer(&format!("{set}/{name}")).map_err(storage_io)?;
+        let out = to.writer(&format!("{set}/{name}")).map_err(storage_io)?;
         let encrypted = encryption.writer(Hashed { out, hashes: Hashes::new() })?;
         let layers = compression.writer(encrypted, Effort::default())?;
         Ok(FileSink { layers, plain: blake3::Hasher::new(), plain_bytes: 0 })
@@ -143,14 +144,14 @@ fn storage_io(e: StorageError) -> CodecError {
 }
 
 /// Writes the manifest, which makes the set complete.
-pub fn complete(storage: &Storage, set: &str, manifest: &Manifest) -> Result<(), StorageError> {
+pub fn complete(to: &Destinations, set: &str, manifest: &Manifest) -> Result<(), StorageError> {
     let config = |e: &dyn std::fmt::Display| StorageError::Config(format!("the manifest of {set}: {e}"));
     let text = serde_json::to_vec_pretty(manifest).map_err(|e| config(&e))?;
     let sum = format!("{}  {MANIFEST_NAME}\n", hex(&sha2::Sha256::digest(&text)));
     for (name, bytes) in [(MANIFEST_SUM_NAME, sum.as_bytes()), (MANIFEST_NAME, text.as_slice())] {
-        let mut out = storage.writer(&format!("{set}/{name}"))?;
-        out.write_all(bytes).map_err(|e| config(&e))?;
-        out.finish()?;
+        let mut out = to.writer(&format!("{set}/{name}"))?;
+        out.write_all(bytes).map_err(|e| e.downcast::<StorageError>().unwrap_or_else(|e| config(&e)))?;
+        let _ = out.finish()?;
     }
     Ok(())
 }

@@ -43,6 +43,8 @@ pub enum Command {
     Backups(BackupsArgs),
     /// Check backup sets: every file's checksums, or everything that is in it
     Verify(VerifyArgs),
+    /// Delete the backup sets that no rule of repot.toml keeps
+    Prune(PruneArgs),
     /// Restore a backup set: beside what is live, compared, then in its place
     Restore(RestoreArgs),
     /// Compare two databases by connection URL: schema and content
@@ -181,9 +183,10 @@ pub struct DemoArgs {
 /// Where backup sets are.
 #[derive(Debug, Clone, Args)]
 pub struct StorageArg {
-    /// Storage of the sets: a directory or a URL [default: .repot/backups beside the Compose file]
-    #[arg(long, value_name = "URL|PATH")]
-    pub storage: Option<String>,
+    /// Storage of the sets: a name of repot.toml, a URL or a directory; may be given more than once [default: those of
+    /// repot.toml, else .repot/backups beside the Compose file]
+    #[arg(long, value_name = "URL|NAME")]
+    pub storage: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -230,6 +233,9 @@ pub struct BackupArgs {
     /// Encrypt for the recipients named in repot.toml
     #[arg(long)]
     pub encrypt: bool,
+    /// Delete what no rule keeps any more, once the set is complete: as `repot prune`
+    #[arg(long)]
+    pub clean: bool,
     /// A word to find the set again by
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
@@ -267,6 +273,8 @@ pub enum LevelArg {
     Files,
     /// Every file also decrypts and decompresses, and its content is what was written
     Archive,
+    /// Besides, restored into a throw-away server and directory, it is equal to what was backed up
+    Restore,
 }
 
 #[derive(Debug, Args)]
@@ -287,6 +295,20 @@ pub struct VerifyArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct PruneArgs {
+    #[command(flatten)]
+    pub at: Where,
+    #[command(flatten)]
+    pub storage: StorageArg,
+    /// Whose sets; the name of the Compose project here when left out
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+    /// Say of each set what would become of it, and why, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct RestoreArgs {
     #[command(flatten)]
     pub at: Where,
@@ -298,9 +320,21 @@ pub struct RestoreArgs {
     /// Only this; may be given more than once
     #[arg(long, value_name = "WHAT")]
     pub only: Vec<ContentArg>,
+    /// Into the server of this connection URL, instead of the Compose project; the password from PGPASSWORD
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
     /// Only this database
     #[arg(long, value_name = "D")]
     pub database: Option<String>,
+    /// Only rows of this schema, into a database of their own; may be given more than once
+    #[arg(long, value_name = "S")]
+    pub schema: Vec<String>,
+    /// Only rows of this table, into a database of their own; may be given more than once
+    #[arg(long, value_name = "T")]
+    pub table: Vec<String>,
+    /// Fill media in: files that are not in the set stay; without it the live directory is set aside
+    #[arg(long)]
+    pub replace: bool,
     /// Leave the databases out
     #[arg(long)]
     pub skip_db: bool,

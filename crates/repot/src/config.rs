@@ -9,6 +9,7 @@ use repot_core::host::compose::project::locate;
 use repot_core::upgrade::planner::default_state_dir;
 use repot_core::{Error, Result};
 use repot_store::codec::Compression;
+use repot_store::retention::KeepRules;
 use serde::Deserialize;
 
 /// What `repot.toml` may say.
@@ -29,14 +30,53 @@ pub struct Config {
     pub target_image: Option<String>,
     /// Backups.
     pub backup: BackupConfig,
+    /// Storages by name.
+    pub storages: BTreeMap<String, StorageEntry>,
+    /// Which sets `repot prune` keeps.
+    pub keep: KeepRules,
+}
+
+/// `[storages.NAME]` of `repot.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageEntry {
+    /// A directory, or a URL without secrets.
+    pub url: String,
+    /// Options; those that are secret as `NAME_env` or `NAME_file`.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    /// Whether a set is done without it.
+    #[serde(default = "yes")]
+    pub required: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One storage, or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    pub fn all(&self) -> &[String] {
+        match self {
+            OneOrMore::One(s) => std::slice::from_ref(s),
+            OneOrMore::More(all) => all,
+        }
+    }
 }
 
 /// `[backup]` of `repot.toml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackupConfig {
-    /// Storage of the sets, instead of `backup_dir`.
-    pub storage: Option<String>,
+    /// Storages of the sets, instead of `backup_dir`: names of `[storages]`, directories, or URLs.
+    pub storage: Option<OneOrMore>,
     /// `zstd`, `gzip` or `none`.
     pub compress: Option<Compression>,
     /// Recipients of age: public keys, or paths of recipients files.

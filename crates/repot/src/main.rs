@@ -50,6 +50,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Backup(a) => commands::backup::run(&a),
         Command::Backups(a) => commands::backups::run(&a),
         Command::Verify(a) => commands::verify::run(&a),
+        Command::Prune(a) => commands::prune::run(&a),
         Command::Restore(a) => commands::restore::run(&a),
         Command::Compare(a) => commands::compare::run(&a),
         Command::Demo(a) => commands::demo::run(&a),

@@ -7,30 +7,128 @@ use repot_core::{Error, Result};
 use repot_store::codec::{
     AgeKeys, AgeRecipients, Certificate, CodecError, Encryption, Keys, OpenPgpRecipients, SecretKey,
 };
-use repot_store::storage::{Storage, StorageConfig};
+use repot_store::destinations::{Destination, Destinations};
+use repot_store::storage::{OPTIONS, Storage, StorageConfig};
 use secrecy::{SecretSlice, SecretString};
 
-use crate::config::Setting;
+use crate::config::{OneOrMore, Setting, StorageEntry};
 
-/// The storage of the sets: the argument's, else that of `repot.toml`, else a directory here.
-pub fn storage(setting: &Setting, asked: Option<&str>) -> Result<Storage> {
-    let config = match asked.or(setting.config.backup.storage.as_deref()) {
-        Some(place) => {
-            let config = StorageConfig::parse(place).map_err(|e| storage_error(&e))?;
-            // A relative path of the configuration is one from the configuration on.
-            if asked.is_none() && !place.contains("://") {
-                let path = setting.dir.join(place);
-                StorageConfig::parse(&path.display().to_string()).map_err(|e| storage_error(&e))?
-            } else {
-                config
-            }
-        }
-        None => {
-            let dir = setting.backup_dir(None);
-            StorageConfig::parse(&dir.display().to_string()).map_err(|e| storage_error(&e))?
+/// A storage that is named, and its address, which is how the catalog knows it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// As the user calls it.
+    pub name: String,
+    /// Its address, without secrets.
+    pub address: String,
+    pub storage: Storage,
+    /// Whether a set is done without it.
+    pub required: bool,
+}
+
+/// The storages of the sets: the arguments', else those of `repot.toml`, else a directory here. Never none.
+pub fn places(setting: &Setting, asked: &[String]) -> Result<Vec<Place>> {
+    let configured = setting.config.backup.storage.as_ref().map(OneOrMore::all).unwrap_or_default();
+    let all = match (asked.is_empty(), configured.is_empty()) {
+        (false, _) => asked.iter().map(|a| place(setting, a, false)).collect::<Result<Vec<_>>>()?,
+        (true, false) => configured.iter().map(|a| place(setting, a, true)).collect::<Result<Vec<_>>>()?,
+        (true, true) => {
+            let dir = setting.backup_dir(None).display().to_string();
+            vec![opened(&dir, StorageConfig::parse(&dir).map_err(|e| storage_error(&e))?, true)?]
         }
     };
-    Storage::open(&config).map_err(|e| storage_error(&e))
+    for (i, p) in all.iter().enumerate() {
+        if all[..i].iter().any(|q| q.address == p.address) {
+            return Err(Error::usage("bad-storage", format!("the storage {} is named twice", p.name)));
+        }
+    }
+    Ok(all)
+}
+
+/// Where a backup goes.
+pub fn destinations(setting: &Setting, asked: &[String]) -> Result<Destinations> {
+    let all = places(setting, asked)?.into_iter().map(|p| Destination {
+        name: p.name,
+        storage: p.storage,
+        required: p.required,
+    });
+    Destinations::new(all.collect()).map_err(|e| storage_error(&e))
+}
+
+fn opened(name: &str, config: StorageConfig, required: bool) -> Result<Place> {
+    let storage = Storage::open(&config).map_err(|e| storage_error(&e))?;
+    Ok(Place { name: name.to_owned(), address: config.to_string(), storage, required })
+}
+
+/// One storage: a name of `[storages]`, a URL, or a directory, which is one from the configuration on where the
+/// configuration names it.
+fn place(setting: &Setting, asked: &str, configured: bool) -> Result<Place> {
+    if let Some(entry) = setting.config.storages.get(asked) {
+        let at = address(setting, &entry.url, true)?;
+        let config = at.with_options(options(setting, asked, entry)?).map_err(|e| storage_error(&e))?;
+        return opened(asked, config, entry.required);
+    }
+    if !asked.contains("://") && !asked.contains('/') && !setting.config.storages.is_empty() {
+        let names: Vec<&str> = setting.config.storages.keys().map(String::as_str).collect();
+        return Err(Error::usage(
+            "bad-storage",
+            format!("there is no storage {asked} in repot.toml; there is {}", names.join(", ")),
+        )
+        .help(format!("if you mean the directory, write ./{asked}")));
+    }
+    let mut config = address(setting, asked, configured)?;
+    // What is in no file has its secrets from the environment.
+    let kind = config.kind();
+    for known in OPTIONS.iter().filter(|o| o.kinds.contains(&kind)) {
+        if let Some(value) = setting.env.get(&format!("REPOT_STORAGE_{}", known.name.to_ascii_uppercase())) {
+            config = config.with_options([(known.name, value)]).map_err(|e| storage_error(&e))?;
+        }
+    }
+    opened(asked, config, true)
+}
+
+fn address(setting: &Setting, place: &str, configured: bool) -> Result<StorageConfig> {
+    let place = if place.contains("://") {
+        place.to_owned()
+    } else if configured {
+        setting.dir.join(place).display().to_string()
+    } else {
+        let path = std::path::absolute(place).map_err(|e| Error::io(format!("no path: {place}"), &e))?;
+        path.display().to_string()
+    };
+    StorageConfig::parse(&place).map_err(|e| storage_error(&e))
+}
+
+/// The options of a storage of `repot.toml`; what is secret comes from the environment or from a file.
+fn options(setting: &Setting, name: &str, entry: &StorageEntry) -> Result<Vec<(String, String)>> {
+    let of = |option: &str| OPTIONS.iter().find(|o| o.name == option);
+    let mut found = Vec::new();
+    for (option, value) in &entry.options {
+        let about = |what: String| {
+            Error::usage("bad-storage", format!("the option {option} of the storage {name}: {what}"))
+        };
+        if let Some(known) = of(option) {
+            if known.secret {
+                return Err(about("a secret does not belong in repot.toml".to_owned())
+                    .help(format!("write {option}_file = \"FILE\" or {option}_env = \"VARIABLE\" instead")));
+            }
+            found.push((option.clone(), value.clone()));
+        } else if let Some(known) = option.strip_suffix("_env").filter(|o| of(o).is_some()) {
+            let value = setting
+                .env
+                .get(value)
+                .ok_or_else(|| about(format!("the environment has no variable {value}")))?;
+            found.push((known.to_owned(), value.clone()));
+        } else if let Some(known) = option.strip_suffix("_file").filter(|o| of(o).is_some()) {
+            let path = setting.dir.join(value);
+            let text = std::fs::read_to_string(&path)
+                .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
+            found.push((known.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned()));
+        } else {
+            // The storage's own words name those that there are.
+            found.push((option.clone(), value.clone()));
+        }
+    }
+    Ok(found)
 }
 
 fn key_error(path: &str, e: CodecError) -> Error {

@@ -1,121 +1,140 @@
-//! Which sets a drill restores: always the newest, and of the older ones as many as it takes to have each drilled within
-//! a year.
+//! A set restored into a throw-away server and a throw-away directory, and compared: the proof that it can be restored.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use repot_store::archive::{Owners, PackOptions, RestoreMode, UnpackOptions, fingerprint_tree, unpack};
+use repot_store::stored::{self, archive_error, inspect_options};
+use repot_store::{FileKind, Manifest};
 
-/// Within which time each set is drilled.
-const YEAR: SignedDuration = SignedDuration::from_hours(365 * 24);
+use super::codec_error;
+use super::restore::load::Loader;
+use super::restore::roles::missing_roles;
+use super::sets::{Checker, Damage, contents};
+use super::source::Server;
+use crate::error::{Error, Kind, Result};
+use crate::host::compose::throw_away::throw_away;
+use crate::interrupt;
+use crate::progress::{Event, Observer};
+use crate::upgrade::plan::new_run_id;
+use crate::upgrade::steps::backup::fingerprint_of;
+use crate::upgrade::steps::restore::aside_name;
 
-/// A set, as far as drills care.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drillable {
-    /// Its name.
-    pub name: String,
-    /// When it was finished.
-    pub made_at: Timestamp,
-    /// When it was last drilled.
-    pub drilled_at: Option<Timestamp>,
+/// Restores a set's databases and media into throw-away places; what differs from the manifest, or cannot be restored.
+/// The files are expected to be good: [`super::sets::check`] comes first. To be called from a thread that lives as long
+/// as the process.
+pub fn drill(
+    checker: &Checker<'_>,
+    set: &str,
+    manifest: &Manifest,
+    observer: &dyn Observer,
+) -> Result<Vec<Damage>> {
+    let mut damages = databases(checker, set, manifest, observer)?;
+    damages.extend(trees(checker, set, manifest, observer)?);
+    Ok(damages)
 }
 
-/// The sets to drill now: the newest first, then those that have gone longest without. `every` is how often drills
-/// happen; `since` is when they began, from which on sets count that are older than that: the first drill of a storage
-/// with many old sets must not take all of them.
-///
-/// How many: for each older set, those that come before it and itself must fit into the drills that are left until its
-/// year is over; the fullest such stretch decides. What is late is drilled now.
-#[must_use]
-pub fn choose(sets: &[Drillable], since: Timestamp, every: Duration, now: Timestamp) -> Vec<String> {
-    let mut sorted: Vec<&Drillable> = sets.iter().collect();
-    sorted.sort_by_key(|s| (s.made_at, &s.name));
-    let Some(newest) = sorted.pop() else { return Vec::new() };
-    let every = SignedDuration::try_from(every).unwrap_or(YEAR).clamp(SignedDuration::from_secs(1), YEAR);
-    let counted = |s: &Drillable| s.drilled_at.unwrap_or_else(|| s.made_at.max(since)).min(now);
-    sorted.sort_by_key(|s| (counted(s), s.drilled_at, s.made_at, &s.name));
-    let share = sorted
-        .iter()
-        .zip(1_i64..)
-        .map(|(s, before)| {
-            // One drill less than there are: one may come late.
-            let left = (YEAR - every) - now.duration_since(counted(s));
-            let drills = (left.as_secs() / every.as_secs()).max(0) + 1;
-            (before + drills - 1) / drills
-        })
-        .max()
-        .unwrap_or(0);
-    let share = usize::try_from(share).unwrap_or(0);
-    std::iter::once(newest).chain(sorted.into_iter().take(share)).map(|s| s.name.clone()).collect()
+/// The image that the set's databases are restored with.
+fn image(manifest: &Manifest) -> String {
+    let major = manifest.server_version_num / 10_000;
+    manifest.image.clone().unwrap_or_else(|| format!("postgres:{major}"))
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const DAY: SignedDuration = SignedDuration::from_hours(24);
-    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
-
-    fn day(n: i64) -> Timestamp {
-        Timestamp::from_second(1_700_000_000 + n * 24 * 3600).expect("a time")
+fn databases(
+    checker: &Checker<'_>,
+    set: &str,
+    manifest: &Manifest,
+    observer: &dyn Observer,
+) -> Result<Vec<Damage>> {
+    let mut damages = Vec::new();
+    if !contents(manifest).contains(&repot_store::retention::Content::Db) {
+        return Ok(damages);
     }
-
-    fn set(n: i64) -> Drillable {
-        Drillable { name: format!("set-{n:04}"), made_at: day(n), drilled_at: None }
-    }
-
-    #[test]
-    fn the_newest_always_and_a_share_of_the_others() {
-        assert_eq!(choose(&[], day(0), WEEK, day(0)), Vec::<String>::new());
-        assert_eq!(choose(&[set(1)], day(0), WEEK, day(9)), ["set-0001"]);
-        // A hundred old ones, weekly drills: two a week.
-        let sets: Vec<_> = (0..101).map(set).collect();
-        let chosen = choose(&sets, day(100), WEEK, day(100));
-        assert_eq!(chosen, ["set-0100", "set-0000", "set-0001"]);
-        // What has been drilled waits behind what has not.
-        let mut sets = sets;
-        sets[0].drilled_at = Some(day(100));
-        assert_eq!(choose(&sets, day(100), WEEK, day(107))[1], "set-0001");
-        // What is late comes now.
-        assert_eq!(choose(&sets, day(0), WEEK, day(900)).len(), 101);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
-        #[test]
-        fn over_the_years_each_set_is_drilled_within_one(
-            old in 0_i64..200, backup_every in 1_i64..10, drill_every in 1_i64..40, keep in 1_usize..300, years in 1_i64..4,
-        ) {
-            let every = Duration::from_secs(u64::try_from(drill_every * 24 * 3600).expect("small"));
-            let mut sets: Vec<Drillable> = (0..old).map(set).collect();
-            let start = old;
-            let (mut most, mut drills) = (0, 0);
-            for today in start..start + years * 365 {
-                let now = day(today);
-                if (today - start) % backup_every == 0 {
-                    sets.push(set(today));
-                    // The oldest go.
-                    if sets.len() > keep { sets.remove(0); }
-                }
-                if (today - start) % drill_every == 0 {
-                    let chosen = choose(&sets, day(start), every, now);
-                    drills += 1;
-                    most = most.max(chosen.len());
-                    prop_assert_eq!(chosen.first(), sets.last().map(|s| &s.name), "the newest");
-                    for s in sets.iter_mut().filter(|s| chosen.contains(&s.name)) {
-                        s.drilled_at = Some(now);
-                    }
-                }
-                for s in &sets {
-                    let counted = s.drilled_at.unwrap_or(s.made_at.max(day(start)));
-                    prop_assert!(now.duration_since(counted) <= YEAR + DAY, "{} on day {today}", s.name);
-                }
-            }
-            prop_assert!(drills > 0);
-            // No more than twice what is needed on average, in any drill.
-            let needed = i64::try_from(sets.len().max(usize::try_from(old).expect("small"))).expect("small") * drill_every / 365 + 1;
-            prop_assert!(i64::try_from(most).expect("small") <= 2 * needed + 3, "{most} of {needed}");
+    let wanted = fingerprint_of(manifest)?;
+    let run = new_run_id();
+    let (_guard, connector, clients) = throw_away(&image(manifest), &run, observer)?;
+    let server = Server { connector, clients };
+    let loader = Loader { server: &server, storage: checker.storage, set, manifest, keys: checker.keys };
+    let damaged = |file: &str, what: String| Damage { file: file.to_owned(), what };
+    if let Some(entry) = manifest.files.iter().find(|f| f.kind == FileKind::Globals) {
+        let session = server.connector.connect("template1")?;
+        let there: BTreeSet<String> = session
+            .query("SELECT rolname FROM pg_roles")?
+            .into_iter()
+            .filter_map(|r| r.into_iter().next().flatten())
+            .collect();
+        let (_, sql) = missing_roles(&loader.globals(entry)?, &there);
+        if let Err(e) = session.execute(&sql.join("\n")) {
+            damages.push(damaged(&entry.name, e.to_string()));
         }
     }
+    for entry in manifest.files.iter().filter(|f| f.kind == FileKind::Database) {
+        interrupt::check()?;
+        let name = entry.database.clone().unwrap_or_default();
+        let Some(want) = wanted.databases.get(&name) else {
+            damages.push(damaged(&entry.name, format!("the set has no fingerprint of {name}")));
+            continue;
+        };
+        let what = format!("restoring {set}/{}", entry.name);
+        observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
+        let fresh = aside_name(&name, &run);
+        let outcome = loader
+            .load(entry, (&name, &fresh), observer)
+            .and_then(|()| loader.differs((&name, &fresh), want));
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(why)) => damages.push(damaged(&entry.name, format!("restored, {name} differs: {why}"))),
+            // The server's own words about the dump; anything else says nothing about the set.
+            Err(e) if e.code == "restore-failed" || e.kind == Kind::Differences => {
+                damages.push(damaged(&entry.name, format!("{name} cannot be restored: {}", words(&e))));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(damages)
+}
+
+fn words(e: &Error) -> String {
+    e.why.clone().unwrap_or_else(|| e.what.clone())
+}
+
+/// Unpacks every archive into a directory that is removed again. Without root, owners cannot be given: they are proved
+/// by the inspection alone.
+fn trees(
+    checker: &Checker<'_>,
+    set: &str,
+    manifest: &Manifest,
+    observer: &dyn Observer,
+) -> Result<Vec<Damage>> {
+    let mut damages = Vec::new();
+    for entry in &manifest.files {
+        let Some(want) = &entry.tree else { continue };
+        interrupt::check()?;
+        let what = format!("unpacking {set}/{}", entry.name);
+        observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
+        let dir = tempfile::Builder::new().prefix("repot-verify-").tempdir_in(checker.scratch_dir).map_err(
+            |e| Error::io(format!("cannot make a directory in {}", checker.scratch_dir.display()), &e),
+        )?;
+        let root = rustix::process::geteuid().is_root();
+        let options = UnpackOptions {
+            inspect: inspect_options(checker.scratch_dir),
+            mode: RestoreMode::Fresh,
+            owners: if root { Owners::Archived } else { Owners::OfRoot },
+        };
+        let content = stored::read(checker.storage, set, entry, checker.keys)
+            .map_err(|e| codec_error(&entry.name, e))?;
+        match unpack(content, dir.path(), &options, None) {
+            Ok(found) => {
+                let tree = fingerprint_tree(dir.path(), &PackOptions::new(checker.scratch_dir), None)
+                    .map_err(|e| codec_error(&entry.name, archive_error(e)))?;
+                if found.fingerprint != *want || (root && tree.fingerprint != *want) {
+                    damages.push(Damage {
+                        file: entry.name.clone(),
+                        what: "unpacked, it is not what the manifest says".to_owned(),
+                    });
+                }
+            }
+            Err(e) => return Err(codec_error(&entry.name, archive_error(e))),
+        }
+    }
+    Ok(damages)
 }

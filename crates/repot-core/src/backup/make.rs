@@ -3,22 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
 use repot_store::archive::Fingerprint;
 use repot_store::codec::{Cipher, Compression, Encryption, Layers};
+use repot_store::destinations::Destinations;
 use repot_store::retention::Content;
-use repot_store::storage::Storage;
 use repot_store::stored::{FileSink, Written, complete, inspect_options, tar_of};
 use repot_store::{FileEntry, FileKind, MANIFEST_FORMAT, MadeBy, Manifest, MovedSequence};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::source::{Server, Source};
+use super::databases::Databases;
+use super::source::Source;
 use super::{codec_error, configuration, media, storage_error};
 use crate::app::detect::Deployment;
-use crate::engine::postgres::session::Session;
+use crate::app::profile::MediaRoot;
 use crate::error::{Error, Result};
 use crate::exec::Cmd;
 use crate::interrupt;
@@ -26,8 +28,7 @@ use crate::progress::{Event, Observer, human_bytes};
 use crate::upgrade::failpoint::reach;
 use crate::upgrade::plan::{new_run_id, now};
 use crate::upgrade::steps::backup::file_name;
-use crate::verify::take::sequences;
-use crate::verify::{ClusterFingerprint, SequenceFingerprint, TakeOptions, take};
+use crate::verify::ClusterFingerprint;
 
 /// What a set is to be.
 #[derive(Debug)]
@@ -51,8 +52,12 @@ pub struct Request {
 pub struct Made {
     /// Its name.
     pub set: String,
+    /// What names the installation.
+    pub project: String,
     /// Where it is.
-    pub storage: String,
+    pub storages: Vec<String>,
+    /// Storages that are not required and have no copy.
+    pub failed_storages: Vec<String>,
     /// Size of its files.
     pub size_bytes: u64,
     /// Databases in it.
@@ -69,47 +74,65 @@ pub struct Made {
     pub notes: Vec<String>,
 }
 
-/// Databases that a restore or a rollback has set aside, or that it is making: not the application's.
-const SET_ASIDE: &str = "_[0-9a-f]{16}_(repot|fresh)_[0-9]{8}_[0-9]{6}_[0-9a-f]{4}$";
+/// How many files are written at the same time. Each has its own dump, compression and buffers of the storage.
+const AT_ONCE: usize = 2;
 
-struct Maker<'a> {
-    storage: &'a Storage,
+pub(super) struct Maker<'a> {
+    to: &'a Destinations,
     request: &'a Request,
     set: String,
     run: String,
     observer: &'a dyn Observer,
-    files: Vec<FileEntry>,
-    notes: Vec<String>,
-    moved: Vec<MovedSequence>,
-    begun: bool,
+    done: Mutex<Done>,
+    begun: AtomicBool,
 }
 
-/// Makes a set. The application keeps running. Fails before the first file is written where the server or the storage
-/// does not answer.
+/// What is there so far; several files are written at the same time.
+#[derive(Default)]
+struct Done {
+    files: Vec<FileEntry>,
+    notes: Vec<String>,
+    /// What is being written, and how much of it has been read.
+    current: BTreeMap<String, u64>,
+    configuration_files: usize,
+}
+
+/// A file to write. They are begun in this order.
+pub(super) enum Job<'a> {
+    /// Roles and tablespaces.
+    Globals(Cmd),
+    /// The database of this number and name.
+    Database(usize, &'a str, Cmd),
+    /// The configuration.
+    Configuration(&'a Deployment),
+    /// A media root.
+    Media(&'a Deployment, &'a MediaRoot),
+}
+
+/// Makes a set. The application keeps running. Fails before the first file is written where the server or a storage
+/// that is required does not answer.
 pub fn make(
     source: &Source<'_>,
-    storage: &Storage,
+    to: &Destinations,
     request: &Request,
     observer: &dyn Observer,
 ) -> Result<Made> {
     let started = Instant::now();
     let run = new_run_id();
-    let mut maker = Maker {
-        storage,
+    let maker = Maker {
+        to,
         request,
         set: format!("{}-{run}", source.project()),
         run,
         observer,
-        files: Vec::new(),
-        notes: Vec::new(),
-        moved: Vec::new(),
-        begun: false,
+        done: Mutex::default(),
+        begun: AtomicBool::new(false),
     };
     let result = maker.make(source);
     if let Err(e) = result {
         // What is there is not complete and never will be. Where it cannot be removed, it is shown as what it is.
-        if maker.begun {
-            let _ = storage.remove_dir(&maker.set);
+        if maker.begun.load(Ordering::Relaxed) {
+            let _ = to.remove_set(&maker.set);
         }
         return Err(if e.code == "interrupted" {
             e.help("nothing was changed; start it again at any time")
@@ -117,18 +140,25 @@ pub fn make(
             e
         });
     }
-    let (rows, configuration_files) = result?;
-    let of = |kind| maker.files.iter().filter(move |f| f.kind == kind);
+    let rows = result?;
+    to.remove_from_failed(&maker.set);
+    let failed = to.failed();
+    let done = std::mem::take(&mut *maker.done());
+    let of = |kind| done.files.iter().filter(move |f| f.kind == kind);
+    let mut notes = done.notes.clone();
+    notes.extend(failed.iter().map(|(name, why)| format!("the storage {name} has no copy: {why}")));
     Ok(Made {
-        storage: storage.describe().to_owned(),
-        size_bytes: maker.files.iter().map(|f| f.size_bytes).sum(),
+        storages: to.alive().map(|d| d.storage.describe().to_owned()).collect(),
+        failed_storages: failed.into_iter().map(|(name, _)| name).collect(),
+        size_bytes: done.files.iter().map(|f| f.size_bytes).sum(),
         databases: of(FileKind::Database).filter_map(|f| f.database.clone()).collect(),
         rows,
         media: of(FileKind::Media).filter_map(|f| f.root.clone()).collect(),
-        configuration_files,
+        configuration_files: done.configuration_files,
         seconds: started.elapsed().as_secs_f64(),
-        notes: maker.notes.clone(),
+        notes,
         set: maker.set,
+        project: source.project(),
     })
 }
 
@@ -137,8 +167,17 @@ impl Maker<'_> {
         self.request.contents.contains(&content)
     }
 
-    fn make(&mut self, source: &Source<'_>) -> Result<(u64, usize)> {
-        let (mut version, mut client, mut fingerprint) = (0, String::new(), None);
+    fn done(&self) -> MutexGuard<'_, Done> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note(&self, text: String) {
+        self.done().notes.push(text);
+    }
+
+    fn make(&self, source: &Source<'_>) -> Result<u64> {
+        let mut databases = None;
+        let (mut version, mut client) = (0, String::new());
         if self.wants(Content::Db) {
             let server = source.server(&self.run)?;
             let out = server.clients.program("pg_dump", &["--version"], &[]).output()?;
@@ -148,20 +187,30 @@ impl Maker<'_> {
                     .help("use an image that has it, such as Debian's, or back up by the server's URL"));
             }
             client = out.text();
-            let found = self.databases(&server)?;
-            version = found.server_version_num;
-            fingerprint = Some(found);
+            databases = Some(Databases::open(self, server)?);
         }
-        let mut configuration_files = 0;
+        let mut jobs: Vec<Job<'_>> = databases.iter().flat_map(Databases::jobs).collect();
         if let Source::Compose(d) = source {
             if self.wants(Content::Config) {
-                configuration_files = self.configuration(d)?;
+                jobs.push(Job::Configuration(d));
             }
             if self.wants(Content::Media) {
-                self.media(d)?;
+                jobs.extend(d.profile.media.roots.iter().map(|r| Job::Media(d, r)));
             }
         }
-        if self.files.is_empty() {
+        let (fingerprint, moved) = self.write_all(&jobs, databases.as_ref())?;
+        drop(jobs);
+        drop(databases);
+        if let Some(f) = &fingerprint {
+            version = f.server_version_num;
+        }
+        let files = {
+            let mut done = self.done();
+            // Whichever was ready first: in the manifest they stand in one order.
+            done.files.sort_by_key(|f| (f.kind.rank(), f.name.clone()));
+            done.files.clone()
+        };
+        if files.is_empty() {
             return Err(Error::refused("nothing-to-back-up", "there is nothing of that kind to back up")
                 .help("the profile says where media and configuration are: docs/profiles.md"));
         }
@@ -182,150 +231,138 @@ impl Maker<'_> {
             label: self.request.label.clone(),
             server_version_num: version,
             client,
-            files: self.files.clone(),
+            image: source.deployment().filter(|_| version > 0).map(|d| d.database.source_image.clone()),
+            files,
             next_transaction: None,
-            moved_sequences: std::mem::take(&mut self.moved),
+            moved_sequences: moved,
             fingerprint: fingerprint.map_or(Value::Null, |f| serde_json::to_value(f).unwrap_or(Value::Null)),
         };
         interrupt::check()?;
-        complete(self.storage, &self.set, &manifest).map_err(|e| storage_error(&e))?;
+        complete(self.to, &self.set, &manifest).map_err(|e| storage_error(&e))?;
         reach("backup", "after-manifest")?;
-        Ok((rows, configuration_files))
+        Ok(rows)
     }
 
-    /// Dumps every database while its fingerprint is taken in the same snapshot.
-    fn databases(&mut self, server: &Server) -> Result<ClusterFingerprint> {
-        let home = server.connector.connect(server.connector.home_database())?;
-        let superuser = home.scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")? == "t";
-        let names: Vec<String> = if superuser {
-            let found = home.query(&format!(
-                "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template0' \
-                 AND datname !~ '{SET_ASIDE}' ORDER BY datname"
-            ))?;
-            found.into_iter().filter_map(|r| r.into_iter().next().flatten()).collect()
-        } else {
-            self.notes.push(
-                "not a superuser: other databases, passwords of roles and rights beyond this database are left out"
-                    .to_owned(),
-            );
-            vec![server.connector.home_database().to_owned()]
+    /// Does all jobs, [`AT_ONCE`] at a time, while the fingerprint of the databases is taken in their snapshots.
+    fn write_all(
+        &self,
+        jobs: &[Job<'_>],
+        databases: Option<&Databases>,
+    ) -> Result<(Option<ClusterFingerprint>, Vec<MovedSequence>)> {
+        let next = AtomicUsize::new(0);
+        let failed: Mutex<Option<Error>> = Mutex::new(None);
+        let fail = |e: Error| {
+            let _ = failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
         };
-        drop(home);
-        let mut args = vec!["--globals-only", "--no-password"];
-        if !superuser {
-            args.push("--no-role-passwords");
-        }
-        let globals = server.clients.program("pg_dumpall", &args, &[]);
-        self.file("globals.sql", FileKind::Globals, None, &|_, sink| dump(&globals, sink))?;
-
-        // Held until all is read: the snapshots are these transactions'.
-        let mut held: Vec<Held> = Vec::new();
-        let mut snapshots = BTreeMap::new();
-        for name in &names {
-            let session = server.connector.connect(name)?;
-            session.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-            snapshots.insert(name.clone(), session.scalar("SELECT pg_export_snapshot()")?);
-            // Not part of any snapshot.
-            let sequences = sequences(&session)?;
-            held.push(Held { database: name.clone(), session, sequences });
-        }
-        let options = TakeOptions {
-            jobs: 2,
-            databases: Some(names.clone()),
-            snapshots: snapshots.clone(),
-            cluster: superuser,
-        };
-        let connector = server.connector.as_ref();
-        let (dumped, fingerprint) = std::thread::scope(|scope| {
-            let taker = scope.spawn(|| take(connector, &options, &|_| {}));
-            let mut dumped = Ok(());
-            for (i, name) in names.iter().enumerate() {
-                let snapshot = format!("--snapshot={}", snapshots[name]);
-                let args = ["--format=custom", "--compress=0", "--no-password", &snapshot];
-                let cmd = server.clients.program("pg_dump", &args, &[("PGDATABASE", name)]);
-                let file = file_name(i, name);
-                dumped = self.file(&file, FileKind::Database, Some(name), &|_, sink| dump(&cmd, sink));
-                if dumped.is_err() {
-                    // The fingerprint is of no use any more; without its snapshots it ends.
-                    held.clear();
-                    break;
+        let (told, ends) = mpsc::channel::<bool>();
+        let work = |told: mpsc::Sender<bool>| {
+            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let done = self.carry_out(job);
+                let good = done.is_ok();
+                if let Err(e) = done {
+                    fail(e);
+                    // The others come to their end: nothing more is begun.
+                    next.store(jobs.len(), Ordering::Relaxed);
+                }
+                if !good || matches!(job, Job::Database(..)) {
+                    let _ = told.send(good);
                 }
             }
-            let fingerprint =
-                taker.join().unwrap_or_else(|_| Err(Error::failed("bug", "the fingerprint panicked")));
-            (dumped, fingerprint)
+        };
+        let taken = std::thread::scope(|scope| {
+            let taker = databases.map(|d| scope.spawn(|| d.fingerprint()));
+            for _ in 0..AT_ONCE {
+                let told = told.clone();
+                scope.spawn(|| work(told));
+            }
+            drop(told);
+            let Some(d) = databases else { return Ok((None, Vec::new())) };
+            let whole = (0..d.names.len()).all(|_| ends.recv() == Ok(true));
+            if !whole {
+                // The fingerprint is of no use any more; without its snapshots it ends.
+                d.release();
+            }
+            let taker = taker.map(|t| t.join().unwrap_or_else(|_| Err(bug("the fingerprint"))));
+            let moved = if whole { d.moved() } else { Ok(Vec::new()) };
+            // Media may take long, and an open snapshot keeps the server from cleaning up.
+            d.release();
+            Ok((taker.transpose()?, moved?))
         });
-        dumped?;
-        let fingerprint = fingerprint?;
-        for h in &held {
-            for (before, after) in h.sequences.iter().zip(sequences(&h.session)?) {
-                if *before != after {
-                    self.moved.push(MovedSequence {
-                        database: h.database.clone(),
-                        schema: after.schema,
-                        name: after.name,
-                        from: before.last_value,
-                        to: after.last_value,
-                    });
-                }
-            }
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(e) => Err(e),
+            None => taken,
         }
-        Ok(fingerprint)
     }
 
-    fn configuration(&mut self, d: &Deployment) -> Result<usize> {
+    fn carry_out(&self, job: &Job<'_>) -> Result<()> {
+        match job {
+            Job::Globals(cmd) => {
+                self.file("globals.sql", FileKind::Globals, None, &|sink| dump(cmd, sink)).map(drop)
+            }
+            Job::Database(i, name, cmd) => {
+                let file = file_name(*i, name);
+                self.file(&file, FileKind::Database, Some(name), &|sink| dump(cmd, sink)).map(drop)
+            }
+            Job::Configuration(d) => self.configuration(d),
+            Job::Media(d, root) => self.media(d, root),
+        }
+    }
+
+    fn configuration(&self, d: &Deployment) -> Result<()> {
         let (files, notes) = configuration::collect(d, &self.run, &self.request.configuration)?;
-        self.notes.extend(notes);
-        let count = files.len();
         let tar = tar_of(&files).map_err(|e| Error::io("cannot pack the configuration", &e))?;
         let found =
             repot_store::archive::inspect(tar.as_slice(), &inspect_options(&self.request.scratch_dir), None)
                 .map_err(|e| Error::failed("config-failed", "the configuration cannot be packed").why(e))?;
-        self.file("config.tar", FileKind::Config, None, &|_, sink| sink(&tar))?;
-        if let Some(f) = self.files.last_mut() {
+        let stored = self.file("config.tar", FileKind::Config, None, &|sink| sink(&tar))?;
+        let mut done = self.done();
+        done.notes.extend(notes);
+        done.configuration_files = files.len();
+        if let Some(f) = done.files.iter_mut().find(|f| f.name == stored) {
             f.tree = Some(found.fingerprint);
-        }
-        Ok(count)
-    }
-
-    fn media(&mut self, d: &Deployment) -> Result<()> {
-        for root in &d.profile.media.roots {
-            interrupt::check()?;
-            let Some(at) = media::locate(&d.resolved, &root.service, &root.path) else {
-                self.notes.push(format!(
-                    "media {}: the service {} mounts nothing at {}, so it was left out",
-                    root.name, root.service, root.path
-                ));
-                continue;
-            };
-            let name = format!("media-{}.tar", root.name);
-            self.tell(&name, 0);
-            let stored = self.stored_name(&name);
-            let sink = self.sink(&stored)?;
-            let done = AtomicU64::new(0);
-            let count = |n| self.tell(&name, done.fetch_add(n, Ordering::Relaxed) + n);
-            let packed = media::pack(d, &self.run, &at, sink, &self.request.scratch_dir, &stored, &count)?;
-            match packed {
-                media::Packed::Absent => {
-                    self.notes.push(format!(
-                        "media {}: there is no {}, so it was left out",
-                        root.name,
-                        at.describe()
-                    ));
-                }
-                media::Packed::Tree(sink, tree, note) => {
-                    self.notes.extend(note);
-                    let written = sink.finish().map_err(|e| codec_error(&stored, e))?;
-                    self.add(stored, FileKind::Media, None, written, Some(tree), Some(root.name.clone()));
-                    reach("backup", "after-file")?;
-                }
-            }
         }
         Ok(())
     }
 
-    fn tell(&self, what: &str, bytes: u64) {
-        let what = format!("{what}, {}", human_bytes(bytes));
+    fn media(&self, d: &Deployment, root: &MediaRoot) -> Result<()> {
+        interrupt::check()?;
+        let Some(at) = media::locate(&d.resolved, &root.service, &root.path) else {
+            self.note(format!(
+                "media {}: the service {} mounts nothing at {}, so it was left out",
+                root.name, root.service, root.path
+            ));
+            return Ok(());
+        };
+        let name = format!("media-{}.tar", root.name);
+        self.tell(&name, 0);
+        let stored = self.stored_name(&name);
+        let sink = self.sink(&stored)?;
+        let count = |n| self.tell(&name, n);
+        let packed = media::pack(d, &self.run, &at, sink, &self.request.scratch_dir, &stored, &count)?;
+        match packed {
+            media::Packed::Absent => {
+                self.note(format!("media {}: there is no {}, so it was left out", root.name, at.describe()));
+            }
+            media::Packed::Tree(sink, tree, note) => {
+                self.done().notes.extend(note);
+                let written = sink.finish().map_err(|e| codec_error(&stored, e))?;
+                self.add(stored, FileKind::Media, None, written, Some(tree), Some(root.name.clone()));
+                reach("backup", "after-file")?;
+            }
+        }
+        self.done().current.remove(&name);
+        Ok(())
+    }
+
+    /// Says that so much more of a file has been read.
+    fn tell(&self, name: &str, bytes: u64) {
+        let what = {
+            let mut done = self.done();
+            *done.current.entry(name.to_owned()).or_default() += bytes;
+            let each: Vec<String> =
+                done.current.iter().map(|(name, n)| format!("{name}, {}", human_bytes(*n))).collect();
+            each.join("; ")
+        };
         self.observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
     }
 
@@ -337,44 +374,44 @@ impl Maker<'_> {
         format!("{name}{}", self.layers().suffix())
     }
 
-    fn sink(&mut self, stored: &str) -> Result<FileSink> {
-        self.begun = true;
+    fn sink(&self, stored: &str) -> Result<FileSink> {
+        self.begun.store(true, Ordering::Relaxed);
         let r = self.request;
-        FileSink::create(self.storage, &self.set, stored, r.compression, &r.encryption)
+        FileSink::create(self.to, &self.set, stored, r.compression, &r.encryption)
             .map_err(|e| codec_error(stored, e))
     }
 
-    /// Writes one file, whose content `produce` gives.
+    /// Writes one file, whose content `produce` gives; the name that it is stored under.
     fn file(
-        &mut self,
+        &self,
         name: &str,
         kind: FileKind,
         database: Option<&str>,
-        produce: &dyn Fn(&Self, &mut Chunk<'_>) -> Result<()>,
-    ) -> Result<()> {
+        produce: &dyn Fn(&mut Chunk<'_>) -> Result<()>,
+    ) -> Result<String> {
         interrupt::check()?;
         self.tell(name, 0);
         let stored = self.stored_name(name);
         let mut sink = self.sink(&stored)?;
         let mut size = 0;
-        let observer = self.observer;
-        produce(self, &mut |chunk| {
+        produce(&mut |chunk| {
             sink.write_all(chunk).map_err(|e| codec_error(&stored, e.into()))?;
             size += chunk.len() as u64;
-            let what = format!("{name}, {}", human_bytes(size));
-            observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
+            self.tell(name, chunk.len() as u64);
             if kind == FileKind::Database { reach("backup", "in-file") } else { Ok(()) }
         })?;
         if size == 0 {
             return Err(Error::failed("dump-failed", format!("the dump {name} is empty")));
         }
         let written = sink.finish().map_err(|e| codec_error(&stored, e))?;
-        self.add(stored, kind, database, written, None, None);
-        reach("backup", "after-file")
+        self.add(stored.clone(), kind, database, written, None, None);
+        self.done().current.remove(name);
+        reach("backup", "after-file")?;
+        Ok(stored)
     }
 
     fn add(
-        &mut self,
+        &self,
         name: String,
         kind: FileKind,
         database: Option<&str>,
@@ -383,7 +420,7 @@ impl Maker<'_> {
         root: Option<String>,
     ) {
         let layers = self.layers();
-        self.files.push(FileEntry {
+        self.done().files.push(FileEntry {
             restore: by_hand(&name, kind, database, layers),
             name,
             kind,
@@ -400,11 +437,8 @@ impl Maker<'_> {
     }
 }
 
-/// The transaction that a snapshot belongs to, and the sequences as they were right after it.
-struct Held {
-    database: String,
-    session: Session,
-    sequences: Vec<SequenceFingerprint>,
+fn bug(what: &str) -> Error {
+    Error::failed("bug", format!("{what} panicked"))
 }
 
 type Chunk<'a> = dyn FnMut(&[u8]) -> Result<()> + Send + 'a;

@@ -5,9 +5,12 @@
 //! one's name before it was compared with the fingerprint.
 
 mod configuration;
+mod databases;
 pub mod drill;
+pub mod drill_choice;
 mod make;
 mod media;
+pub mod prune;
 pub mod restore;
 pub mod sets;
 pub mod source;

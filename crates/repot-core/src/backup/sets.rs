@@ -148,6 +148,35 @@ pub fn find(storage: &Storage, wanted: &str, project: Option<&str>) -> Result<(S
     )
 }
 
+/// As [`find`], in several storages: the newest of all, or the first whole one of that name. Which storage, and what is to
+/// be said of those that did not answer.
+pub fn find_among(
+    storages: &[&Storage],
+    wanted: &str,
+    project: Option<&str>,
+) -> Result<(usize, Stored, Manifest, Vec<String>)> {
+    let (mut found, mut errors): (Vec<(usize, Stored, Manifest)>, Vec<Error>) = (Vec::new(), Vec::new());
+    for (i, storage) in storages.iter().enumerate() {
+        match find(storage, wanted, project) {
+            Ok((s, m)) => found.push((i, s, m)),
+            Err(e) => errors.push(e),
+        }
+    }
+    // Of two equally new ones, that of the storage that is named first.
+    let key = |(i, s, _): &(usize, Stored, Manifest)| (created(s), s.name.clone(), std::cmp::Reverse(*i));
+    let notes = errors.iter().filter(|e| e.code != "no-set").map(ToString::to_string).collect();
+    match found.into_iter().max_by_key(key) {
+        Some((i, s, m)) => Ok((i, s, m, notes)),
+        // What is wrong with one says more than that another has none.
+        None => Err(errors
+            .iter()
+            .find(|e| e.code != "no-set")
+            .or(errors.first())
+            .cloned()
+            .unwrap_or_else(|| Error::usage("no-set", "there is no storage to look in"))),
+    }
+}
+
 /// One damage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {

@@ -43,6 +43,15 @@ pub(super) struct Server {
 }
 
 impl Source<'_> {
+    /// The Compose project, where it is one.
+    #[must_use]
+    pub fn deployment(&self) -> Option<&Deployment> {
+        match self {
+            Source::Compose(d) => Some(d),
+            Source::Url(_) => None,
+        }
+    }
+
     /// What names the installation, in a set's name too.
     pub(super) fn project(&self) -> String {
         let name = match self {

@@ -151,6 +151,23 @@ impl Run {
     }
 }
 
+/// What a check of a backup set found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Address of the storage, without secrets.
+    pub storage: String,
+    /// The set.
+    pub set: String,
+    /// `files`, `archive` or `restore`.
+    pub level: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// How much was wrong; 0 is good.
+    pub damages: u32,
+    /// The first damage.
+    pub what: Option<String>,
+}
+
 /// Where runs are kept. Every write is durable when the call returns.
 pub trait Catalog: Operations + Send {
     /// Stores a new run, state running, all steps pending.
@@ -173,4 +190,10 @@ pub trait Catalog: Operations + Send {
     fn record_undo(&mut self, id: &str, step: Step) -> Result<()>;
     /// Notes that `cleanup` removed what was set aside.
     fn set_cleaned(&mut self, id: &str) -> Result<()>;
+    /// Keeps what a check of a set found.
+    fn add_verification(&mut self, v: &Verification) -> Result<()>;
+    /// What every check found, oldest first.
+    fn verifications(&self) -> Result<Vec<Verification>>;
+    /// Forgets the checks of a set that is gone.
+    fn forget_verifications(&mut self, storage: &str, set: &str) -> Result<()>;
 }

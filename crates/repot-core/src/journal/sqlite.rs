@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
-use super::catalog::{Catalog, Run, RunState, StepRecord, StepState};
+use super::catalog::{Catalog, Run, RunState, StepRecord, StepState, Verification};
 use crate::error::{Error, Kind, Result};
 use crate::upgrade::plan::{PLAN_FORMAT, Plan, Step, now};
 
@@ -19,6 +19,10 @@ CREATE TABLE IF NOT EXISTS step (
     run TEXT NOT NULL REFERENCES run (id), position INTEGER NOT NULL, step TEXT NOT NULL, state TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, started_at TEXT, finished_at TEXT, seconds REAL NOT NULL DEFAULT 0,
     result TEXT NOT NULL DEFAULT 'null', PRIMARY KEY (run, step)
+) STRICT;
+CREATE TABLE IF NOT EXISTS verification (
+    storage TEXT NOT NULL, set_name TEXT NOT NULL, level TEXT NOT NULL, at TEXT NOT NULL, damages INTEGER NOT NULL,
+    what TEXT
 ) STRICT;
 PRAGMA user_version = 1;
 ";
@@ -227,5 +231,35 @@ impl Catalog for SqliteCatalog {
 
     fn set_cleaned(&mut self, id: &str) -> Result<()> {
         self.change("UPDATE run SET cleaned = 1 WHERE id = ?", &[&id])
+    }
+
+    fn add_verification(&mut self, v: &Verification) -> Result<()> {
+        self.change(
+            "INSERT INTO verification (storage, set_name, level, at, damages, what) VALUES (?, ?, ?, ?, ?, ?)",
+            &[&v.storage, &v.set, &v.level, &v.at, &v.damages, &v.what],
+        )
+    }
+
+    fn verifications(&self) -> Result<Vec<Verification>> {
+        let mut q = self
+            .db
+            .prepare("SELECT storage, set_name, level, at, damages, what FROM verification ORDER BY rowid")
+            .map_err(err)?;
+        let rows = q.query_map([], |r| {
+            Ok(Verification {
+                storage: r.get(0)?,
+                set: r.get(1)?,
+                level: r.get(2)?,
+                at: r.get(3)?,
+                damages: r.get(4)?,
+                what: r.get(5)?,
+            })
+        });
+        rows.map_err(err)?.collect::<std::result::Result<_, _>>().map_err(err)
+    }
+
+    fn forget_verifications(&mut self, storage: &str, set: &str) -> Result<()> {
+        let sql = "DELETE FROM verification WHERE storage = ? AND set_name = ?";
+        self.db.execute(sql, params![storage, set]).map_err(err).map(drop)
     }
 }

@@ -36,6 +36,12 @@ impl Workspace {
             _lock: Some(lock),
         })
     }
+    /// Opens beside whatever is at work: for results that touch no run.
+    pub fn beside(state_dir: &Path) -> Result<Self> {
+        make_private_dir(state_dir)?;
+        let catalog = Box::new(SqliteCatalog::open(state_dir)?);
+        Ok(Workspace { dir: state_dir.to_owned(), catalog, _lock: None })
+    }
     /// Opens for looking only; `None` when there is no catalog yet.
     pub fn look(state_dir: &Path) -> Result<Option<Self>> {
         if !state_dir.join("catalog.sqlite").exists() {

@@ -13,10 +13,10 @@ use repot_store::codec::{Compression, Encryption};
 use repot_store::retention::Content;
 use secrecy::SecretString;
 
-use super::open;
-use crate::cli::{BackupArgs, CompressArg, ContentArg};
+use super::{open, prune};
+use crate::cli::{BackupArgs, CompressArg, ContentArg, PruneArgs};
 use crate::config::{Setting, setting};
-use crate::storage::{encryption, storage};
+use crate::storage::{destinations, encryption};
 use crate::terminal::{Progress, out, out_json};
 
 impl From<ContentArg> for Content {
@@ -70,7 +70,7 @@ fn request(setting: &Setting, args: &BackupArgs) -> Result<Request> {
 pub fn run(args: &BackupArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
     let request = request(&setting, args)?;
-    let storage = storage(&setting, args.to.storage.as_deref())?;
+    let to = destinations(&setting, &args.to.storage)?;
     let progress = Progress::new();
     let started = Instant::now();
     progress.event(Event::StepStarted { number: 1, total: 1, title: "Back up".to_owned(), undo: false });
@@ -78,13 +78,13 @@ pub fn run(args: &BackupArgs) -> Result<()> {
         Some(url) => {
             let password = setting.env.get("PGPASSWORD").map(|p| SecretString::from(p.clone()));
             let connector = UrlConnector::parse(url, password.as_ref())?;
-            make(&Source::Url(Box::new(UrlSource::new(connector))), &storage, &request, &progress)
+            make(&Source::Url(Box::new(UrlSource::new(connector))), &to, &request, &progress)
         }
         None => {
             // One at a time: an upgrade would stop the server in the middle.
             let _lock = open(&setting)?;
             let deployment = setting.detect(args.service.as_deref())?;
-            make(&Source::Compose(&deployment), &storage, &request, &progress)
+            make(&Source::Compose(&deployment), &to, &request, &progress)
         }
     };
     match &made {
@@ -99,6 +99,22 @@ pub fn run(args: &BackupArgs) -> Result<()> {
         out_json(&made);
     } else {
         out(render(&made));
+    }
+    if args.clean { clean(&setting, args, &made) } else { Ok(()) }
+}
+
+/// Prunes, now that there is one more set. The set is complete, whatever comes of it.
+fn clean(setting: &Setting, args: &BackupArgs, made: &Made) -> Result<()> {
+    let prune = PruneArgs {
+        at: args.at.clone(),
+        storage: args.to.clone(),
+        project: Some(made.project.clone()),
+        dry_run: false,
+    };
+    let pruned = prune::prune(setting, &mut open(setting)?, &prune)?;
+    if !args.at.json {
+        let gone = pruned.iter().flat_map(|p| &p.sets).filter(|s| !s.keep).count();
+        out(format!("  deleted        {gone} older sets that no rule keeps\n"));
     }
     Ok(())
 }
@@ -124,6 +140,8 @@ fn render(m: &Made) -> String {
     for n in &m.notes {
         let _ = writeln!(t, "  note: {n}");
     }
-    let _ = writeln!(t, "  in             {}", m.storage);
+    for s in &m.storages {
+        let _ = writeln!(t, "  in             {s}");
+    }
     t
 }

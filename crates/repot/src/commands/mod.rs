@@ -7,6 +7,7 @@ pub mod cleanup;
 pub mod compare;
 pub mod demo;
 pub mod history;
+pub mod prune;
 pub mod restore;
 pub mod resume;
 pub mod rollback;
@@ -33,6 +34,7 @@ pub fn wants_json(command: &Command) -> bool {
         Command::Backup(a) => a.at.json,
         Command::Backups(a) => a.at.json,
         Command::Verify(a) => a.at.json,
+        Command::Prune(a) => a.at.json,
         Command::Restore(a) => a.at.json,
         Command::Compare(a) => a.json,
         Command::Demo(_) | Command::Completions { .. } | Command::Man => false,

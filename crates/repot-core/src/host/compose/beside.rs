@@ -84,6 +84,17 @@ pub(super) fn beside_service(
 ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
     // A week is the end of a helper whose lease failed.
     let name = host.service_helper("604800")?;
+    beside(name, format!("the service {}", host.service_name()), user, password, home)
+}
+
+/// Sessions and client programs through the helper container `name`, which ends with them.
+pub(super) fn beside(
+    name: String,
+    label: String,
+    user: &str,
+    password: Option<&str>,
+    home: &str,
+) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
     let mut helper = Helper { name, lease: None };
     let script = "cat > /dev/null; kill -TERM 1";
     helper.lease = Some(Cmd::new("docker").args(["exec", "-i", &helper.name, "sh", "-c", script]).hold()?);
@@ -93,7 +104,7 @@ pub(super) fn beside_service(
         user: user.to_owned(),
         password: password.map(SecretString::from),
         home: home.to_owned(),
-        label: format!("the service {}", host.service_name()),
+        label,
     };
     let clients =
         Beside { helper: helper.clone(), user: user.to_owned(), password: password.map(str::to_owned) };

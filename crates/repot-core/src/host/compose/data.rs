@@ -322,7 +322,7 @@ pub fn read_tree(run: &str, image: &str, data: &DataLocation) -> Cmd {
     let script = r#"
 cd -- "$1" 2>/dev/null || exit 44
 tar --version 2>/dev/null | grep -q GNU || exit 45
-exec tar --create --file=- --format=posix --numeric-owner --acls --xattrs --sparse ."#;
+exec tar --create --file=- --format=posix --numeric-owner --acls --xattrs --sparse --exclude='./.repot-*' ."#;
     RunSpec {
         image: image.to_owned(),
         entrypoint: Some("sh".to_owned()),

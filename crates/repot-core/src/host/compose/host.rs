@@ -20,16 +20,16 @@ use crate::interrupt;
 use crate::progress::{Event, Observer};
 
 /// How long a server may take to answer after its start; crash recovery of a large database takes minutes.
-const SERVER_START: Duration = Duration::from_mins(15);
+pub(super) const SERVER_START: Duration = Duration::from_mins(15);
 /// How long a server may take to stop; a checkpoint of a large buffer pool takes minutes.
 const SERVER_STOP_S: u64 = 600;
 
 /// pg_hba.conf of a server of repot's own. `postmaster.opts` in the data directory names it, which tells whose
 /// server was the last to open that data.
-const OWN_HBA: &str = "/tmp/repot_hba.conf";
+pub(super) const OWN_HBA: &str = "/tmp/repot_hba.conf";
 /// What a server of repot's own begins with: it opens the data only once [`ComposeHost::hold`] has tied it to this
 /// process, and gives up after a minute without.
-const START: &str = "set -e; printf 'local all all trust\\nhost all all 127.0.0.1/32 trust\\n' > /tmp/repot_hba.conf; \
+pub(super) const START: &str = "set -e; printf 'local all all trust\\nhost all all 127.0.0.1/32 trust\\n' > /tmp/repot_hba.conf; \
     chmod 644 /tmp/repot_hba.conf; n=0; until [ -e /tmp/repot_held ]; do n=$((n + 1)); \
     if [ $n -gt 600 ]; then echo 'repot went away before the server was started' >&2; exit 1; fi; sleep 0.1; done; \
     exec docker-entrypoint.sh postgres \"$@\"";
@@ -84,7 +84,7 @@ impl ComposeHost {
         self
     }
 
-    fn server_name(&self, role: Role) -> String {
+    pub(super) fn server_name(&self, role: Role) -> String {
         format!("repot-{}-{}-{}", self.at.name, self.run, role.name())
     }
 
@@ -165,7 +165,7 @@ impl ComposeHost {
     /// and two servers in two containers do not see each other's lock. The container waits for it before it opens
     /// the data ([`START`]), so there is no moment without it; and it asks until it is heard, because the first
     /// process does not listen while the entrypoint still prepares the server.
-    fn hold(&self, name: &str) -> Result<()> {
+    pub(super) fn hold(&self, name: &str) -> Result<()> {
         let script =
             "touch /tmp/repot_held; cat > /dev/null; while kill -INT 1 2>/dev/null; do sleep 1; done";
         let lease = Cmd::new("docker").args(["exec", "-i", name, "sh", "-c", script]).hold()?;
@@ -222,9 +222,13 @@ impl ComposeHost {
 
     /// A helper container beside the service's, with a name of its own.
     pub(super) fn service_helper(&self, life_s: &str) -> Result<String> {
-        let container = self.database_container()?;
+        self.helper_beside(&self.database_container()?, life_s)
+    }
+
+    /// A helper container beside another one, with a name of its own.
+    pub(super) fn helper_beside(&self, container: &str, life_s: &str) -> Result<String> {
         let name = format!("repot-{}-{}-relay-{:x}", self.at.name, self.run, unique());
-        self.relay(&name, &container, None, life_s)?;
+        self.relay(&name, container, None, life_s)?;
         Ok(name)
     }
 
@@ -235,6 +239,11 @@ impl ComposeHost {
 
 /// What ties own servers to this process, by container name.
 static LEASES: std::sync::Mutex<BTreeMap<String, crate::exec::Held>> = std::sync::Mutex::new(BTreeMap::new());
+
+/// Lets a server of repot's own go: its lease ends.
+pub(super) fn let_go(name: &str) {
+    drop(LEASES.lock().ok().and_then(|mut all| all.remove(name)));
+}
 
 /// Removes a container when it is dropped.
 #[derive(Debug)]
@@ -831,7 +840,7 @@ impl Host for ComposeHost {
     }
 }
 
-fn random_password() -> Result<String> {
+pub(super) fn random_password() -> Result<String> {
     let mut bytes = [0_u8; 24];
     std::io::Read::read_exact(
         &mut std::fs::File::open("/dev/urandom").map_err(|e| Error::io("cannot open /dev/urandom", &e))?,

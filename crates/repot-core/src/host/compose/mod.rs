@@ -5,3 +5,5 @@ pub mod data;
 pub mod edit;
 pub mod host;
 pub mod project;
+pub mod throw_away;
+pub mod tree;

@@ -144,6 +144,7 @@ pub(super) fn back_up(cx: &Context) -> Result<Value> {
         files,
         fingerprint: serde_json::to_value(&fingerprint).unwrap_or(Value::Null),
         moved_sequences: Vec::new(),
+        image: Some(cx.plan().source.image.clone()),
         next_transaction: cx.result(Step::FenceDatabase)["next_transaction"].as_str().map(str::to_owned),
     };
     set.finish(&manifest).map_err(store_error)?;

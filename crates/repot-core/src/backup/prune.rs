@@ -1,0 +1,171 @@
+//! Deleting the sets that no rule keeps.
+//!
+//! Only sets of one project are looked at: others in the same storage are somebody else's, with other rules. The
+//! manifest of a set goes first, so that a set that is half deleted is an incomplete one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use repot_store::destinations::remove_set;
+use repot_store::retention::{Group, KeepRules, SetFacts, decide};
+use repot_store::storage::Storage;
+use repot_store::stored::{State, Stored, is_set_name};
+use repot_store::{FileEntry, MadeBy};
+use serde::Serialize;
+
+use super::sets::{contents, created};
+use super::storage_error;
+use crate::error::Result;
+use crate::interrupt;
+use crate::journal::catalog::{Run, RunState, Verification};
+use crate::upgrade::failpoint::reach;
+
+/// The label that the rules know sets of upgrades by.
+const OF_UPGRADES: &str = "upgrade";
+
+/// What becomes of one set.
+#[derive(Debug, Clone, Serialize)]
+pub struct Item {
+    /// Its name.
+    pub set: String,
+    /// When it was finished or, without a manifest, last written.
+    pub created_at: String,
+    /// Size of its files.
+    pub size_bytes: u64,
+    /// Whether it stays.
+    pub keep: bool,
+    /// Why.
+    pub reasons: Vec<String>,
+}
+
+/// What becomes of the sets of one storage.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Pruning {
+    /// The storage, in words.
+    pub storage: String,
+    /// The project's sets, newest first.
+    pub sets: Vec<Item>,
+    /// How many sets belong to other projects.
+    pub others: usize,
+}
+
+/// What else the decision wants to know.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// The project whose sets are looked at.
+    pub project: &'a str,
+    /// The storage's address.
+    pub address: &'a str,
+    /// What every check found, oldest first.
+    pub verifications: &'a [Verification],
+    /// All runs.
+    pub runs: &'a [Run],
+    /// Now.
+    pub now: Timestamp,
+    /// Where days begin.
+    pub tz: &'a TimeZone,
+}
+
+/// Decides. Changes nothing.
+#[must_use]
+pub fn plan(storage: &Storage, sets: &[Stored], rules: &KeepRules, known: &Known<'_>) -> Pruning {
+    let verified = verified(known);
+    let needed = needed(known.runs);
+    let of_project = |s: &&Stored| match &s.state {
+        State::Complete(m) => m.project == known.project,
+        // Its manifest would say; without it, the name does.
+        _ => {
+            is_set_name(&s.name)
+                && s.name.len() == known.project.len() + 21
+                && s.name.starts_with(known.project)
+        }
+    };
+    let mine: Vec<&Stored> = sets.iter().filter(of_project).collect();
+    let facts: Vec<SetFacts> = mine
+        .iter()
+        .filter(|s| !matches!(s.state, State::Damaged(_)))
+        .map(|s| {
+            let m = s.manifest();
+            let label = m.and_then(|m| match m.made_by {
+                MadeBy::Upgrade => Some(OF_UPGRADES.to_owned()),
+                MadeBy::Backup => m.label.clone(),
+            });
+            SetFacts {
+                id: s.name.clone(),
+                group: Group {
+                    application: m.map(|m| m.application.clone()).unwrap_or_default(),
+                    project: known.project.to_owned(),
+                    storage: known.address.to_owned(),
+                },
+                created_at: created(s),
+                label,
+                contents: m.map(contents).unwrap_or_default(),
+                databases: m
+                    .iter()
+                    .flat_map(|m| &m.files)
+                    .filter_map(|f: &FileEntry| f.database.clone())
+                    .collect(),
+                size_bytes: s.size_bytes,
+                complete: m.is_some(),
+                verified_at: verified.get(s.name.as_str()).copied(),
+                needed_by_run: needed.contains(&s.name),
+                foreign: false,
+            }
+        })
+        .collect();
+    let decisions: BTreeMap<String, (bool, Vec<String>)> = decide(&facts, rules, known.now, known.tz)
+        .into_iter()
+        .map(|d| (d.id, (d.keep, d.reasons.iter().map(ToString::to_string).collect())))
+        .collect();
+    let mut items: Vec<Item> = mine
+        .iter()
+        .map(|s| {
+            let damaged = || (true, vec!["damaged: look at it, and remove it by hand".to_owned()]);
+            let (keep, reasons) = decisions.get(&s.name).cloned().unwrap_or_else(damaged);
+            let created_at = created(s).to_string();
+            Item { set: s.name.clone(), created_at, size_bytes: s.size_bytes, keep, reasons }
+        })
+        .collect();
+    items.sort_by(|a, b| (&b.created_at, &b.set).cmp(&(&a.created_at, &a.set)));
+    Pruning { storage: storage.describe().to_owned(), sets: items, others: sets.len() - mine.len() }
+}
+
+/// When each set was last found good; a check that failed since clears it. What only looked at checksums counts too: it
+/// proves that the files are those that were written.
+fn verified<'a>(known: &Known<'a>) -> BTreeMap<&'a str, Timestamp> {
+    let mut found = BTreeMap::new();
+    for v in known.verifications.iter().filter(|v| v.storage == known.address) {
+        match v.at.parse() {
+            Ok(at) if v.damages == 0 => {
+                found.insert(v.set.as_str(), at);
+            }
+            _ => {
+                found.remove(v.set.as_str());
+            }
+        }
+    }
+    found
+}
+
+/// Sets that a run would go back with: of unfinished ones, and of those that moved the application alone, whose old data
+/// is nowhere else.
+fn needed(runs: &[Run]) -> BTreeSet<String> {
+    let needs = |r: &&Run| {
+        r.state.unfinished() || (r.state == RunState::Done && !r.cleaned && r.plan.destination.is_none())
+    };
+    let set = |r: &Run| Some(r.plan.backup_set.as_ref()?.file_name()?.to_string_lossy().into_owned());
+    runs.iter().filter(needs).filter_map(set).collect()
+}
+
+/// Deletes what the plan does not keep; `gone` is told of each set.
+pub fn carry_out(storage: &Storage, plan: &Pruning, gone: &mut dyn FnMut(&Item) -> Result<()>) -> Result<()> {
+    for item in plan.sets.iter().filter(|i| !i.keep) {
+        interrupt::check()?;
+        reach("prune", "before-set")?;
+        remove_set(storage, &item.set).map_err(|e| storage_error(&e))?;
+        reach("prune", "after-set")?;
+        gone(item)?;
+    }
+    Ok(())
+}

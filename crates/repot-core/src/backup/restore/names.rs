@@ -1,0 +1,119 @@
+//! The moment in which restored databases take their names.
+
+use std::time::Instant;
+
+use super::{FRESH, Plan, Restore};
+use crate::backup::source::Server;
+use crate::engine::postgres::session::{ident, literal};
+use crate::error::{Error, Result};
+use crate::host::{Host, ServiceState};
+use crate::progress::{Event, Observer};
+use crate::upgrade::failpoint::reach;
+
+impl Restore<'_> {
+    /// Stops the application, changes all names in one transaction, swaps the media, starts it again.
+    pub(super) fn change_names(
+        &self,
+        plan: &Plan,
+        server: Option<&Server>,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        let change = || -> Result<()> {
+            if let Some(server) = server.filter(|_| plan.to_load().next().is_some()) {
+                let changed = rename(plan, server);
+                if changed.is_err() {
+                    let _ = drop_fresh(plan, server);
+                    self.drop_unpacked(plan);
+                }
+                changed?;
+            }
+            reach("restore", "between-databases-and-media")?;
+            self.swap_media(plan, observer)
+        };
+        let Some(d) = self.to.deployment() else { return change() };
+        let host = d.host(&plan.run);
+        let services: Vec<ServiceState> = self.application().cloned().collect();
+        let names: Vec<String> = services.iter().map(|s| s.service.clone()).collect();
+        let changed = host
+            .stop_services(&services, 0, observer)
+            .and_then(|()| reach("restore", "in-names"))
+            .inspect_err(|_| {
+                if let Some(server) = server {
+                    let _ = drop_fresh(plan, server);
+                }
+                self.drop_unpacked(plan);
+            })
+            .and_then(|()| change());
+        // Whatever came of it: the application runs again, on what has the name now.
+        let started = host
+            .start_services(&names, false, observer)
+            .and_then(|()| host.restore_restart_policies(&services));
+        changed?;
+        started.map_err(|e| {
+            let stands = "what was asked for is restored, the application is not running";
+            let why = e.why.clone().unwrap_or_else(|| e.what.clone());
+            Error { why: Some(format!("{stands}: {why}")), ..e }
+        })?;
+        let timeout_s = d.profile.health.timeout_s.unwrap_or(120);
+        host.wait_healthy(&names, timeout_s, observer).map_err(|e| {
+            e.help("the restore is done and compared; look at the service's log. What was live is kept under its other name")
+        })
+    }
+}
+
+/// Removes what was being restored.
+pub(super) fn drop_fresh(plan: &Plan, server: &Server) -> Result<()> {
+    let session = server.connector.connect("template1")?;
+    for d in plan.to_load() {
+        session.execute(&format!("DROP DATABASE IF EXISTS {}", ident(&d.fresh)))?;
+    }
+    Ok(())
+}
+
+/// Removes what a restore that was killed left: this one holds the lock, so there is no other.
+pub(super) fn drop_leftovers(server: &Server, observer: &dyn Observer) -> Result<()> {
+    let session = server.connector.connect("template1")?;
+    let left = session.query(&format!(
+        "SELECT datname FROM pg_database WHERE datname ~ '^.{{0,16}}_[0-9a-f]{{16}}{FRESH}[0-9]{{8}}_[0-9]{{6}}_[0-9a-f]{{4}}$'"
+    ))?;
+    for name in left.into_iter().filter_map(|r| r.into_iter().next().flatten()) {
+        session.execute(&format!("DROP DATABASE {}", ident(&name)))?;
+        observer.event(Event::Note(format!("{name}, left by a restore that was cut off, was removed")));
+    }
+    Ok(())
+}
+
+/// Gives the fresh databases their names and the live ones others, all in one transaction.
+fn rename(plan: &Plan, server: &Server) -> Result<()> {
+    let session = server.connector.connect("template1")?;
+    let mut sql = "BEGIN;".to_owned();
+    for d in plan.to_load() {
+        for name in [&d.name, &d.fresh] {
+            // Whoever is still connected is not one of the application's services.
+            session.query(&format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND pid <> pg_backend_pid()",
+                literal(name)
+            ))?;
+        }
+        if let Some(aside) = &d.aside {
+            sql.push_str(&format!("ALTER DATABASE {} RENAME TO {};", ident(&d.name), ident(aside)));
+        }
+        sql.push_str(&format!("ALTER DATABASE {} RENAME TO {};", ident(&d.fresh), ident(&d.name)));
+    }
+    sql.push_str("COMMIT");
+    let deadline = Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        match session.execute(&sql) {
+            Ok(()) => return Ok(()),
+            // A session that was ended takes a moment to go.
+            Err(e) if Instant::now() < deadline && e.why.as_deref().is_some_and(|w| w.contains("55006")) => {
+                session.execute("ROLLBACK")?;
+                std::thread::sleep(std::time::Duration::from_millis(200));
+            }
+            Err(e) => {
+                session.execute("ROLLBACK")?;
+                return Err(e);
+            }
+        }
+    }
+}

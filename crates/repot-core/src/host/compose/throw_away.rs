@@ -1,0 +1,125 @@
+//! A PostgreSQL server that is made for one look at a backup set, and is gone afterwards.
+//!
+//! It has no network, no mount and no name that anything knows; what it writes goes with its container, also when repot
+//! is killed: its lease ends, it stops, and Docker removes it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::beside::beside;
+use super::host::{ComposeHost, OWN_HBA, SERVER_START, START, ServiceExtras, let_go, random_password};
+use super::project::ProjectRef;
+use crate::engine::postgres::clients::Clients;
+use crate::engine::postgres::session::Connector;
+use crate::error::{Error, Result, speaks_of_full_disk};
+use crate::host::Role;
+use crate::host::docker::{Docker, RunSpec};
+use crate::interrupt;
+use crate::progress::{Event, Observer};
+
+/// The superuser of such a server; a set's own roles are made besides.
+pub const SUPERUSER: &str = "repot_drill";
+
+/// Removes the server's container when it is dropped.
+#[derive(Debug)]
+pub struct ThrowAway {
+    name: String,
+}
+
+impl Drop for ThrowAway {
+    fn drop(&mut self) {
+        let_go(&self.name);
+        // Its lease stops it too, and Docker removes what has stopped.
+        let _ = Docker.remove_container(&self.name);
+    }
+}
+
+/// Starts a server from `image`, with sessions and client programs beside it. To be called from a thread that lives as
+/// long as the process.
+pub fn throw_away(
+    image: &str,
+    run: &str,
+    observer: &dyn Observer,
+) -> Result<(ThrowAway, Box<dyn Connector>, Box<dyn Clients>)> {
+    Docker.ping()?;
+    if Docker.image(image)?.is_none() {
+        Docker.pull(image, observer)?;
+    }
+    let at = ProjectRef {
+        name: "verify".to_owned(),
+        dir: PathBuf::new(),
+        files: Vec::new(),
+        env_file: None,
+        profiles: Vec::new(),
+    };
+    let host = ComposeHost::new(at, run, "", ServiceExtras::default());
+    let name = host.server_name(Role::New);
+    let mut args = vec!["-c".to_owned(), START.to_owned(), "repot".to_owned()];
+    let hba = format!("hba_file={OWN_HBA}");
+    // Nothing of it is to survive anything.
+    for setting in [
+        hba.as_str(),
+        "listen_addresses=127.0.0.1",
+        "fsync=off",
+        "full_page_writes=off",
+        "synchronous_commit=off",
+        "wal_level=minimal",
+        "max_wal_senders=0",
+        "max_wal_size=2GB",
+        "autovacuum=off",
+    ] {
+        args.extend(["-c".to_owned(), setting.to_owned()]);
+    }
+    let env = [
+        ("PGDATA", "/var/lib/postgresql/repot-drill".to_owned()),
+        ("POSTGRES_USER", SUPERUSER.to_owned()),
+        ("POSTGRES_PASSWORD", random_password()?),
+        ("POSTGRES_DB", "postgres".to_owned()),
+    ];
+    let spec = RunSpec {
+        image: image.to_owned(),
+        name: name.clone(),
+        entrypoint: Some("bash".to_owned()),
+        args,
+        network: "none".to_owned(),
+        env: env.map(|(k, v)| (k.to_owned(), v)).to_vec(),
+        run: run.to_owned(),
+        labels: vec![("repot.role".to_owned(), "drill".to_owned())],
+        detach: true,
+        remove: true,
+        ..RunSpec::default()
+    };
+    let failed = |why: String| {
+        let code = if speaks_of_full_disk(&why) { "disk-full" } else { "server-start" };
+        Error::failed(code, format!("no throw-away server can be started from {image}")).why(why)
+    };
+    let out = spec.cmd().uninterruptible().output()?;
+    if !out.ok() {
+        return Err(failed(crate::exec::last_lines(&out.stderr, 4)));
+    }
+    let server = ThrowAway { name: name.clone() };
+    host.hold(&name)?;
+    let helper = host.helper_beside(&name, "604800")?;
+    let (connector, clients) =
+        beside(helper, "the throw-away server".to_owned(), SUPERUSER, None, "postgres")?;
+    let started = Instant::now();
+    loop {
+        interrupt::check()?;
+        // The log goes with the container, so the last that is seen of it is kept.
+        let log = Docker.logs(&name, 12);
+        let error = match connector.connect("template1") {
+            Ok(_) => return Ok((server, connector, clients)),
+            Err(e) => e,
+        };
+        let running = Docker.container(&name)?.is_some_and(|c| c["State"]["Running"] == true);
+        if !running || started.elapsed() > SERVER_START {
+            return Err(failed(if log.is_empty() { error.to_string() } else { log }));
+        }
+        if !error.retryable && error.code != "timeout" {
+            return Err(error);
+        }
+        let what = "waiting for the throw-away server".to_owned();
+        observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
+        std::thread::sleep(Duration::from_millis(150));
+    }
+}
