@@ -28,6 +28,8 @@ pub struct AlertsConfig {
     pub silence_after: Option<String>,
     /// What subjects and titles begin with.
     pub subject_prefix: String,
+    /// The machine's name in messages, instead of its own; for containers.
+    pub host_name: Option<String>,
     /// Channels by name.
     pub channels: BTreeMap<String, ChannelConfig>,
 }
@@ -38,6 +40,7 @@ impl Default for AlertsConfig {
             on: BTreeSet::from([When::Failure, When::Silence]),
             silence_after: None,
             subject_prefix: "[repot] ".to_owned(),
+            host_name: None,
             channels: BTreeMap::new(),
         }
     }

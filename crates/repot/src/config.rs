@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use repot_alert::AlertsConfig;
 use repot_core::app::detect::{Deployment, Place, detect};
 use repot_core::app::profile::Profile;
 use repot_core::host::compose::project::locate;
@@ -11,6 +12,8 @@ use repot_core::{Error, Result};
 use repot_store::codec::Compression;
 use repot_store::retention::KeepRules;
 use serde::Deserialize;
+
+use crate::schedule::ScheduleConfig;
 
 /// What `repot.toml` may say.
 #[derive(Debug, Default, Deserialize)]
@@ -34,6 +37,10 @@ pub struct Config {
     pub storages: BTreeMap<String, StorageEntry>,
     /// Which sets `repot prune` keeps.
     pub keep: KeepRules,
+    /// Who is told how things go.
+    pub alerts: AlertsConfig,
+    /// What is done when.
+    pub schedule: ScheduleConfig,
 }
 
 /// `[storages.NAME]` of `repot.toml`.
