@@ -40,24 +40,30 @@ pub(crate) fn send(
         let envelope = Envelope::new(Some(from.clone()), vec![address(to)?.email])
             .map_err(|e| format!("the message to {to} cannot be sent: {e}"))?;
         let mut left = limits.attempts.max(1);
+        let mut last = None;
         loop {
             left -= 1;
             let remaining = deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() {
-                failed.push(format!("{to}: not within {} s", limits.total.as_secs_f32()));
+                let late = || format!("not within {} s", limits.total.as_secs_f32());
+                failed.push(format!("{to}: {}", last.unwrap_or_else(late)));
                 break;
             }
-            let transport = transport(email, channel.ca_file.as_deref(), alert, remaining)?;
+            // An attempt of its own limit: one that gets no answer must leave time for others.
+            let each = remaining.min(limits.total / limits.attempts.max(1));
+            let transport = transport(email, channel.ca_file.as_deref(), alert, each)?;
             let e = match transport.send_raw(&envelope, &bytes) {
                 Ok(_) => break,
                 Err(e) => e,
             };
+            let why = reason(&e);
             // A permanent refusal, a bad login or certificate does not get better by itself.
-            let hopeless = e.is_permanent() || e.is_tls() || e.is_client();
+            let hopeless = e.is_permanent() || e.is_tls() || e.is_client() || why.contains("certificate");
             if hopeless || left == 0 {
-                failed.push(format!("{to}: {}", reason(&e)));
+                failed.push(format!("{to}: {why}"));
                 break;
             }
+            last = Some(why);
             std::thread::sleep(limits.pause.min(deadline.saturating_duration_since(Instant::now())));
         }
     }
