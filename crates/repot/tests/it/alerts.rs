@@ -103,11 +103,12 @@ fn the_agent_catches_up_once_tells_of_failures_and_of_silence_and_stops_when_ask
     let (dir, r) = (tempfile::tempdir().unwrap(), receiver());
     let dir = dir.path();
     let toml = format!(
-        "[alerts]\nsilence_after = \"26h\"\n[alerts.channels.hook]\ntype = \"webhook\"\nurl = \"{}\"\n\
+        "backup_dir = \"sets\"\n[alerts]\nsilence_after = \"26h\"\n[alerts.channels.hook]\ntype = \"webhook\"\nurl = \"{}\"\n\
          [schedule]\nverify = \"hourly\"\n[[schedule.job]]\nname = \"list\"\nwhen = \"every 6 hours\"\nargs = [\"backups\"]\n",
         r.url("/hook")
     );
     write(dir, "repot.toml", &toml);
+    std::fs::create_dir(dir.join("sets")).unwrap();
     let fresh = repot(dir, &["agent", "--once"]).ok();
     assert!(!fresh.stderr.contains("begins"), "nothing is due that nobody knew of: {fresh}");
     let _ = repot(dir, &["alerts", "check"]).ok();
