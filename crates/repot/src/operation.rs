@@ -90,6 +90,12 @@ impl Record {
         (standing(&all, &self.label, Some(*id)), set)
     }
 
+    /// When it began.
+    fn started_at(&self) -> Option<Timestamp> {
+        let (catalog, id) = self.kept.as_ref()?;
+        Some(catalog.operation(*id).ok().flatten()?.started_at)
+    }
+
     /// Writes how it ended and tells whoever wants to know.
     pub fn end(&mut self, alerts: &Alerts, result: &Result<()>, told: &Told) {
         let (before, last_good) = self.before();
@@ -109,7 +115,7 @@ impl Record {
         alert.failure = result.as_ref().err().map(failure);
         alert.failures = before.failures + u32::from(event == Event::Failed);
         alert.since = match (event, before.failing_since) {
-            (Event::Failed, None) => Some(alert.at.clone()),
+            (Event::Failed, None) => self.started_at().map(whole_second).or_else(|| Some(alert.at.clone())),
             (_, since) => since.map(whole_second),
         };
         alert.set.clone_from(&told.set);
