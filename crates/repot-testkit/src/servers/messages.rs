@@ -41,7 +41,7 @@ class Handler:
 
 def authenticate(server, session, envelope, mechanism, data):
     good = isinstance(data, LoginPassword) and data.login == b"repot" and data.password == password.encode()
-    return AuthResult(success=good, auth_data=data)
+    return AuthResult(success=good, handled=False, auth_data=data)
 
 def protocol():
     login = {"authenticator": authenticate, "auth_required": True, "auth_require_tls": mode == "starttls"} if password else {}
