@@ -2,7 +2,7 @@
 # Prepares a Debian machine for repot's tests: packages, Docker with Compose, storage
 # servers (storage-servers.sh), and the images that the scenarios run.
 #
-#   scripts/setup.sh [packages|docker|images|dbbackup|all] (default: all)
+#   scripts/setup.sh [packages|docker|images|dbbackup|mail|all] (default: all)
 #   scripts/setup.sh images NAME...      only these, for example postgres:17
 #   scripts/setup.sh nautobot-real       the image of a real Nautobot, made on request
 #
@@ -41,6 +41,8 @@ packages() {
 		gnupg age zstd            # backups are tried beside them
 		mariadb-client            # backups of MariaDB by URL
 		openssh-client            # ssh-keygen: age encrypts to SSH keys too
+		openssl                   # certificates of test servers
+		systemd                   # systemd-analyze, which reads the timers that repot writes; nothing of it is started
 	)
 	command -v dockerd >/dev/null || wanted+=(docker.io)
 	command -v npm >/dev/null || wanted+=(npm)
@@ -140,7 +142,7 @@ main() {
 	local what=${1-all}
 	case $what in
 		-h | --help | help) usage && exit ;;
-		packages | docker | images | dbbackup | nautobot-real | all) ;;
+		packages | docker | images | dbbackup | mail | nautobot-real | all) ;;
 		*) usage >&2 && exit 2 ;;
 	esac
 	shift || :
@@ -165,6 +167,7 @@ main() {
 			"$here/../tests/images/build.sh" "$@" 9>&-
 			;;
 		dbbackup) "$here/dbbackup-venv.sh" 9>&- ;;
+		mail) "$here/mail-server.sh" 9>&- ;;
 		nautobot-real)
 			start_docker
 			"$here/../tests/images/build.sh" repot-test/nautobot-real:2 9>&-
@@ -175,6 +178,7 @@ main() {
 			"$here/storage-servers.sh" 9>&-
 			"$here/../tests/images/build.sh" 9>&-
 			"$here/dbbackup-venv.sh" 9>&-
+			"$here/mail-server.sh" 9>&-
 			;;
 	esac
 }

@@ -36,6 +36,7 @@ pub struct Cmd {
     stdin: Vec<u8>,
     timeout: Option<Duration>,
     interruptible: bool,
+    grace: Duration,
 }
 
 /// What a finished child said.
@@ -74,6 +75,7 @@ impl Cmd {
             stdin: Vec::new(),
             timeout: None,
             interruptible: true,
+            grace: Duration::from_secs(5),
         }
     }
     /// Adds an argument.
@@ -122,6 +124,13 @@ impl Cmd {
     #[must_use]
     pub fn uninterruptible(mut self) -> Self {
         self.interruptible = false;
+        self
+    }
+
+    /// How long a child that was asked to stop has before it is ended.
+    #[must_use]
+    pub fn grace(mut self, limit: Duration) -> Self {
+        self.grace = limit;
         self
     }
 
@@ -257,10 +266,39 @@ impl Cmd {
                         asked = Some((Instant::now(), Error::failed("timeout", what).retryable()));
                     }
                 }
-                Some((when, _)) if when.elapsed() > Duration::from_secs(5) => {
+                Some((when, _)) if when.elapsed() > self.grace => {
                     signal_group(child.id(), rustix::process::Signal::KILL);
                 }
                 Some(_) => {}
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Runs to the end with our own standard output and error as its own; its standard input is empty. Where a stop
+    /// is asked for meanwhile, the child is asked too, and its status is what it makes of that.
+    pub fn pass_through(&self) -> Result<ExitStatus> {
+        let mut child = self
+            .build()
+            .stdin(Stdio::null())
+            .stdout(Stdio::inherit())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .map_err(|e| self.start_error(&e))?;
+        let mut asked: Option<Instant> = None;
+        loop {
+            if let Some(status) = child.try_wait().map_err(|e| self.start_error(&e))? {
+                return Ok(status);
+            }
+            match asked {
+                None if interrupt::requested() => {
+                    signal_process(child.id(), rustix::process::Signal::TERM);
+                    asked = Some(Instant::now());
+                }
+                Some(when) if when.elapsed() > self.grace => {
+                    signal_group(child.id(), rustix::process::Signal::KILL);
+                }
+                _ => {}
             }
             std::thread::sleep(POLL);
         }
@@ -347,6 +385,13 @@ fn die_with_parent(cmd: &mut Command) {
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
                 .map_err(std::io::Error::from)
         });
+    }
+}
+
+/// To the child alone: it decides in which order its own children stop.
+fn signal_process(pid: u32, signal: rustix::process::Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, signal);
     }
 }
 

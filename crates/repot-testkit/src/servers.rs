@@ -5,6 +5,7 @@
 //! killed. `scripts/storage-servers.sh` installs what they are.
 
 mod file;
+mod messages;
 mod object;
 mod ssh;
 
@@ -20,6 +21,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::sweep::start_of;
 
 pub use file::{ftp, ftps, webdav};
+pub use messages::{Mail, Received, Receiver, mail, receiver};
 pub use object::{azure, gcs, s3};
 pub use ssh::{Sshd, sftp};
 

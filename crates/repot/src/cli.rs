@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::cli_schedule::{
+    AgentArgs, AlertsArgs, AlertsCommand, ScheduleArgs, ScheduleCommand, UnitsArgs,
+};
+
 /// Moves a self-hosted application's database to a newer PostgreSQL without losing any of it.
 ///
 /// Run it in the directory of your Compose file. `repot check` looks and touches nothing; `repot upgrade --to 17`
@@ -47,6 +51,12 @@ pub enum Command {
     Prune(PruneArgs),
     /// Restore a backup set: beside what is live, compared, then in its place
     Restore(RestoreArgs),
+    /// Run what repot.toml schedules, where there is no systemd: in the foreground, until it is stopped
+    Agent(AgentArgs),
+    /// Have systemd run what repot.toml schedules
+    Schedule(ScheduleArgs),
+    /// Try the channels for alerts, or look for silence
+    Alerts(AlertsArgs),
     /// Compare two databases by connection URL: schema and content
     Compare(CompareArgs),
     /// Build a small real stack, upgrade it, show the proof, remove it again

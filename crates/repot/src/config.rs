@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use repot_alert::AlertsConfig;
 use repot_core::app::detect::{Deployment, Place, detect};
 use repot_core::app::others::detect_any;
 use repot_core::app::profile::Profile;
@@ -14,6 +15,7 @@ use repot_store::retention::KeepRules;
 use serde::Deserialize;
 
 use crate::cli::LayoutArg;
+use crate::schedule::ScheduleConfig;
 
 /// What `repot.toml` may say.
 #[derive(Debug, Default, Deserialize)]
@@ -37,6 +39,10 @@ pub struct Config {
     pub storages: BTreeMap<String, StorageEntry>,
     /// Which sets `repot prune` keeps.
     pub keep: KeepRules,
+    /// Who is told how things go.
+    pub alerts: AlertsConfig,
+    /// What is done when.
+    pub schedule: ScheduleConfig,
 }
 
 /// `[storages.NAME]` of `repot.toml`.
@@ -130,7 +136,7 @@ pub struct Setting {
     pub dir: PathBuf,
     pub state_dir: PathBuf,
     /// The application's own backup settings, read once.
-    pub application: std::cell::OnceCell<Option<repot_core::backup::foreign::settings::Taken>>,
+    pub application: std::sync::OnceLock<Option<repot_core::backup::foreign::settings::Taken>>,
 }
 
 /// Reads the surroundings of `dir`.
@@ -156,7 +162,7 @@ pub fn setting(dir: &Path) -> Result<Setting> {
     let state_dir = from_env
         .or_else(|| config.state_dir.clone())
         .map_or_else(|| default_state_dir(&project), |d| project.join(d));
-    Ok(Setting { config, env, dir: project, state_dir, application: std::cell::OnceCell::new() })
+    Ok(Setting { config, env, dir: project, state_dir, application: std::sync::OnceLock::new() })
 }
 
 impl Setting {

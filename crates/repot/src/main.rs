@@ -5,13 +5,18 @@
     reason = "a binary has no public items; `pub` says what a module offers its siblings"
 )]
 
+mod alerts;
 mod cli;
+mod cli_schedule;
 mod commands;
 mod config;
 mod place;
+mod operation;
+mod schedule;
 mod storage;
 mod takeover;
 mod terminal;
+mod units;
 
 use std::process::ExitCode;
 
@@ -25,7 +30,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     listen_for_signals();
     let json = commands::wants_json(&cli.command);
-    match run(cli.command) {
+    let result = match cli.command {
+        // An operation by itself, scheduled or not.
+        command @ Command::Backup(_) => run(command),
+        command => operation::when_scheduled(|| run(command)),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             if json && !terminal::json_is_out() {
@@ -50,6 +60,9 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Rollback(a) => commands::rollback::run(&a),
         Command::Cleanup(a) => commands::cleanup::run(&a),
         Command::Backup(a) => commands::backup::run(&a),
+        Command::Agent(a) => commands::agent::run(&a),
+        Command::Schedule(a) => commands::schedule::run(&a),
+        Command::Alerts(a) => commands::alerts::run(&a),
         Command::Backups(a) => commands::backups::run(&a),
         Command::Verify(a) => commands::verify::run(&a),
         Command::Prune(a) => commands::prune::run(&a),

@@ -24,13 +24,13 @@ const BANS: [Ban; 4] = [
     Ban {
         rule: "environment",
         texts: &["env::var(", "env::var_os(", "env::vars(", "env::vars_os("],
-        applies: |f| f.path.starts_with("crates/repot-core/") || f.path.starts_with("crates/repot-store/"),
+        applies: is_library,
         why: "the libraries read no environment: take the value as an argument",
     },
     Ban {
         rule: "terminal",
         texts: &["println!(", "eprintln!(", "print!(", "eprint!(", "std::io::stdout(", "std::io::stderr("],
-        applies: |f| f.path.starts_with("crates/repot-core/") || f.path.starts_with("crates/repot-store/"),
+        applies: is_library,
         why: "the libraries talk to nobody: return a value or tell the observer",
     },
     Ban {
@@ -40,6 +40,10 @@ const BANS: [Ban; 4] = [
         why: "finish it or return an error",
     },
 ];
+
+fn is_library(f: &File) -> bool {
+    ["crates/repot-core/", "crates/repot-store/", "crates/repot-alert/"].iter().any(|l| f.path.starts_with(l))
+}
 
 pub(super) fn check(files: &[File]) -> Vec<Complaint> {
     let mut found = Vec::new();

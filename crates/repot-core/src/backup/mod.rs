@@ -11,6 +11,7 @@ pub mod drill;
 mod engines;
 mod exclude;
 pub mod foreign;
+pub mod drill_choice;
 mod make;
 pub(crate) mod media;
 pub mod prune;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::operations::Operations;
 use crate::error::Result;
 use crate::upgrade::plan::{Plan, Step};
 
@@ -168,7 +169,7 @@ pub struct Verification {
 }
 
 /// Where runs are kept. Every write is durable when the call returns.
-pub trait Catalog: Send {
+pub trait Catalog: Operations + Send {
     /// Stores a new run, state running, all steps pending.
     fn create(&mut self, plan: &Plan) -> Result<()>;
     /// One run.

@@ -15,7 +15,12 @@ pub struct Lock {
 
 /// Takes the lock of a state directory, or says at once who has it.
 pub fn take(state_dir: &Path) -> Result<Lock> {
-    let path = state_dir.join("lock");
+    take_named(state_dir, "lock")
+}
+
+/// Takes another lock of a state directory: the schedule's, which holds while one of its entries runs.
+pub fn take_named(state_dir: &Path, name: &str) -> Result<Lock> {
+    let path = state_dir.join(name);
     let what = |e| Error::io(format!("cannot open {}", path.display()), &e);
     let mut file = OpenOptions::new()
         .read(true)

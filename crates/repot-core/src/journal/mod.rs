@@ -5,4 +5,5 @@
 
 pub mod catalog;
 pub mod lock;
+pub mod operations;
 pub mod sqlite;

@@ -30,10 +30,10 @@ PRAGMA user_version = 1;
 /// A catalog in a SQLite file.
 #[derive(Debug)]
 pub struct SqliteCatalog {
-    db: Connection,
+    pub(super) db: Connection,
 }
 
-fn err(e: rusqlite::Error) -> Error {
+pub(super) fn err(e: rusqlite::Error) -> Error {
     let full = matches!(&e, rusqlite::Error::SqliteFailure(f, _) if f.code == rusqlite::ErrorCode::DiskFull);
     let code = if full { "disk-full" } else { "catalog" };
     Error::failed(code, "the catalog (catalog.sqlite in the state directory) cannot be used").why(e)
@@ -61,6 +61,7 @@ impl SqliteCatalog {
                 .help("use that version, or a newer one"));
         }
         db.execute_batch(SCHEMA).map_err(err)?;
+        db.execute_batch(super::operations::SCHEMA).map_err(err)?;
         Ok(SqliteCatalog { db })
     }
 

@@ -14,7 +14,9 @@
 //! `hourly` leaves the second of two equal hours out (seen with systemd 252, `systemd-analyze calendar
 //! --base-time=2026-03-28`). A timer for a fixed time is safer outside the hours in which its zone changes the clock.
 
+mod due;
 mod moments;
+mod silence;
 mod systemd;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,9 @@ use jiff::{Timestamp, civil};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+
+pub use due::{Due, Entry, due, next};
+pub use silence::{Silence, silence};
 
 /// Longer than any schedule; what is longer is not looked at.
 const MAX_TEXT_BYTES: usize = 200;

@@ -1,8 +1,13 @@
 //! The same schedule as systemd's `OnCalendar=` (systemd.time(7)).
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
 use super::Schedule;
 use crate::error::{Error, Result};
 
+/// Changes of the clock that are looked at.
+const MAX_CHANGES: usize = 100;
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 impl Schedule {
@@ -62,6 +67,26 @@ impl Schedule {
         let (hours, minutes) = (listed(&p.hours.values(), 24), listed(&p.minutes.values(), 60));
         let zone = self.zone_name.as_ref().map(|z| format!(" {z}")).unwrap_or_default();
         Ok(format!("{weekdays}*-{months}{date} {hours}:{minutes}:00{zone}"))
+    }
+}
+
+impl Schedule {
+    /// Times in `from..until` at which a timer does not run: the clock is set forward past them. See the module.
+    #[must_use]
+    pub fn skipped_times(&self, from: Timestamp, until: Timestamp) -> Vec<DateTime> {
+        if self.names_no_hour() {
+            return Vec::new();
+        }
+        let mut offset = self.zone.to_offset(from);
+        let mut found = Vec::new();
+        for change in self.zone.following(from).take_while(|c| c.timestamp() < until).take(MAX_CHANGES) {
+            let (old, new) =
+                (offset.to_datetime(change.timestamp()), change.offset().to_datetime(change.timestamp()));
+            offset = change.offset();
+            let due = if old < new { self.cron.find_next_occurrence(&old, true).ok() } else { None };
+            found.extend(due.filter(|d| *d < new));
+        }
+        found
     }
 }
 

@@ -55,7 +55,7 @@ fn python(script: &str, dir: &Path, port: u16, password: &str, certificate: &str
 
 /// A certificate for 127.0.0.1 and localhost, signed by itself: `ca.pem`, and with its key `server.pem`.
 #[track_caller]
-fn certificate(dir: &Path) -> String {
+pub(super) fn certificate(dir: &Path) -> String {
     let (ca, key, both) = (dir.join("ca.pem"), dir.join("key.pem"), dir.join("server.pem"));
     let mut c = Command::new("openssl");
     c.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);

@@ -16,7 +16,8 @@ use repot_store::retention::Content;
 
 use super::{open, prune};
 use crate::cli::{BackupArgs, CompressArg, ContentArg, LayoutArg, PruneArgs};
-use crate::config::{Setting, setting};
+use crate::config::Setting;
+use crate::operation::{Told, around};
 use crate::place::DatabaseUrl;
 use crate::storage::{destinations, encryption};
 use crate::takeover::{ALIAS, engine, told};
@@ -85,17 +86,28 @@ fn request(setting: &Setting, args: &BackupArgs, deployment: Option<&Deployment>
 }
 
 pub fn run(args: &BackupArgs) -> Result<()> {
-    let setting = setting(&args.at.dir)?;
+    let server = args.url.as_deref().map(server_of);
+    around(&args.at.dir, "backup", server, |setting, told| back_up(setting, args, told))
+}
+
+/// Which server a URL names, without its user.
+fn server_of(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, r)| r);
+    let rest = rest.split('?').next().unwrap_or(rest);
+    rest.rsplit('@').next().unwrap_or(rest).to_owned()
+}
+
+fn back_up(setting: &Setting, args: &BackupArgs, told: &mut Told) -> Result<()> {
     // One at a time: an upgrade would stop the server in the middle.
-    let lock = if args.url.is_none() { Some(open(&setting)?) } else { None };
+    let lock = if args.url.is_none() { Some(open(setting)?) } else { None };
     let deployment =
         if args.url.is_none() { Some(setting.detect_any(args.service.as_deref())?) } else { None };
     if let Some(d) = &deployment {
         setting.know(d)?;
         setting.say_taken()?;
     }
-    let request = request(&setting, args, deployment.as_ref())?;
-    let to = destinations(&setting, &args.to.storage)?;
+    let request = request(setting, args, deployment.as_ref())?;
+    let to = destinations(setting, &args.to.storage)?;
     let progress = Progress::new();
     let started = Instant::now();
     progress.event(Event::StepStarted { number: 1, total: 1, title: "Back up".to_owned(), undo: false });
@@ -113,12 +125,14 @@ pub fn run(args: &BackupArgs) -> Result<()> {
         Err(_) => progress.event(Event::StepFailed),
     }
     let made = made?;
+    told.set = Some(made.set.clone());
+    told.details = render(&made).lines().map(str::to_owned).collect();
     if args.at.json {
         out_json(&made);
     } else {
         out(render(&made));
     }
-    if args.clean { clean(&setting, args, &made) } else { Ok(()) }
+    if args.clean { clean(setting, args, &made) } else { Ok(()) }
 }
 
 /// Prunes, now that there is one more set. The set is complete, whatever comes of it.

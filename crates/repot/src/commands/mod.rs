@@ -1,5 +1,7 @@
 //! One short file a command: its arguments and one call.
 
+pub mod agent;
+pub mod alerts;
 pub mod backup;
 pub mod backups;
 pub mod check;
@@ -13,6 +15,7 @@ pub mod restore_engines;
 mod restore_foreign;
 pub mod resume;
 pub mod rollback;
+pub mod schedule;
 pub mod status;
 pub mod upgrade;
 pub mod verify;
@@ -39,7 +42,9 @@ pub fn wants_json(command: &Command) -> bool {
         Command::Prune(a) => a.at.json,
         Command::Restore(a) => a.at.json,
         Command::Compare(a) => a.json,
-        Command::Demo(_) | Command::Completions { .. } | Command::Man => false,
+        Command::Alerts(a) => a.json(),
+        Command::Schedule(a) => a.json(),
+        Command::Agent(_) | Command::Demo(_) | Command::Completions { .. } | Command::Man => false,
     }
 }
 

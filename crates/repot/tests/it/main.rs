@@ -8,6 +8,7 @@
 
 use repot_testkit::Stack;
 
+mod alerts;
 mod backups;
 mod cli;
 mod engines;
