@@ -308,14 +308,18 @@ pub enum LevelArg {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub at: Where,
-    /// The set, a file of django-dbbackup's, `latest` or `all`
+    /// The set, a file of django-dbbackup's, `latest`, `all`, or `due`: the newest, and of the older ones as many as it
+    /// takes to have each restored within a year
     #[arg(default_value = "latest")]
     pub set: String,
     #[command(flatten)]
     pub storage: StorageArg,
-    /// How thoroughly
-    #[arg(long, value_name = "LEVEL", default_value = "archive")]
-    pub level: LevelArg,
+    /// How thoroughly [default: archive; restore for `due`]
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<LevelArg>,
+    /// With `due`: how often it is called, such as 7d
+    #[arg(long, value_name = "DURATION", default_value = "7d")]
+    pub every: String,
     /// File with a secret key of age, SSH or OpenPGP; may be given more than once
     #[arg(long, value_name = "FILE")]
     pub identity: Vec<PathBuf>,

@@ -31,6 +31,8 @@ pub struct ScheduleConfig {
     pub prune: Option<String>,
     /// When `repot verify` runs.
     pub verify: Option<String>,
+    /// When `repot verify due` runs: sets restored into a throw-away server.
+    pub drill: Option<String>,
     /// The zone of all entries that name none, instead of the machine's.
     pub timezone: Option<String>,
     /// How much later an entry may begin, such as `10m`.
@@ -49,6 +51,7 @@ impl Default for ScheduleConfig {
             backup: None,
             prune: None,
             verify: None,
+            drill: None,
             timezone: None,
             random_delay: None,
             catch_up: true,
@@ -102,6 +105,10 @@ pub fn jobs(setting: &Setting) -> Result<Vec<Job>> {
     for (name, when) in [("backup", &config.backup), ("prune", &config.prune), ("verify", &config.verify)] {
         all.extend(when.as_ref().map(|w| (name.to_owned(), w, words(&[name]))));
     }
+    if let Some(when) = &config.drill {
+        let every = format!("{}s", between(&in_zone(when, config.timezone.as_deref())?).as_secs());
+        all.push(("drill".to_owned(), when, words(&["verify", "due", "--every", &every])));
+    }
     all.extend(config.job.iter().map(|j| (j.name.clone(), &j.when, j.args.clone())));
     let max = config.random_delay.as_deref().map(|t| duration("random_delay", t)).transpose()?;
     let mut jobs: Vec<Job> = Vec::new();
@@ -122,6 +129,20 @@ pub fn jobs(setting: &Setting) -> Result<Vec<Job>> {
         jobs.push(Job { entry: Entry { name, schedule, delay, catch_up: config.catch_up }, args });
     }
     Ok(jobs)
+}
+
+/// How long it is from one time to the next, at the most of the coming ones: a month may have 31 days.
+fn between(schedule: &Schedule) -> Duration {
+    let mut longest = Duration::from_secs(3600);
+    let mut at = Timestamp::now();
+    for i in 0..14 {
+        let Some(next) = schedule.next_after(at) else { break };
+        if i > 0 {
+            longest = longest.max(next.duration_since(at).try_into().unwrap_or_default());
+        }
+        at = next;
+    }
+    longest
 }
 
 /// The schedule in the configured zone, else the machine's, unless it names one itself.

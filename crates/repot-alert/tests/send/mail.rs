@@ -27,7 +27,7 @@ const LOGIN: &str = "user = \"repot\"\npassword_env = \"MAIL_PASSWORD\"\n";
 #[track_caller]
 fn arrives(m: &Mail, c: &Arc<Channel>) -> serde_json::Value {
     let redactor = Redactor::new([SecretString::from("s3cret-words".to_owned())]);
-    let failed = send_all(&[c.clone()], &alert(Event::Failed), &redactor, quick());
+    let failed = send_all(std::slice::from_ref(c), &alert(Event::Failed), &redactor, quick());
     assert_eq!(failed, [], "{}", m.server.log());
     m.received().last().unwrap().clone()
 }
@@ -72,7 +72,7 @@ fn without_tls_through_a_relay_here_with_and_without_login() {
 #[track_caller]
 fn why_not(c: &Arc<Channel>) -> String {
     let begun = Instant::now();
-    let sent = send_to(&[c.clone()], &alert(Event::Test), &Redactor::default(), quick());
+    let sent = send_to(std::slice::from_ref(c), &alert(Event::Test), &Redactor::default(), quick());
     assert!(begun.elapsed() < quick().total * 2);
     sent[0].1.clone().expect_err("it cannot be sent")
 }

@@ -69,7 +69,7 @@ fn discord_gets_content_within_its_limit_and_calls_nobody() {
     let c = open("type = \"discord\"\nurl_env = \"HOOK\"", &[("HOOK", &url)]).unwrap();
     let mut long = alert(Event::Failed);
     long.failure.as_mut().unwrap().what = "@everyone 🌱".repeat(1000);
-    assert_eq!(send_all(&[c.clone()], &long, &redactor(), quick()), []);
+    assert_eq!(send_all(std::slice::from_ref(&c), &long, &redactor(), quick()), []);
     let got = r.at("/api/webhooks");
     let body: Value = serde_json::from_str(got["body"].as_str().unwrap()).unwrap();
     let units = body["content"].as_str().unwrap().encode_utf16().count();
@@ -150,7 +150,7 @@ fn a_ping_tells_start_success_and_failure_apart() {
     let c = open("type = \"ping\"\nurl_env = \"CHECK\"", &[("CHECK", &url)]).unwrap();
     let all = [Event::Started, Event::Succeeded, Event::Failed, Event::Silent, Event::Test];
     for event in all {
-        assert_eq!(send_all(&[c.clone()], &alert(event), &redactor(), quick()), []);
+        assert_eq!(send_all(std::slice::from_ref(&c), &alert(event), &redactor(), quick()), []);
     }
     let mut prune = alert(Event::Succeeded);
     prune.operation = "prune".to_owned();

@@ -65,7 +65,7 @@ fn databases(
     let run = new_run_id();
     // initdb's own database, which is nobody else's.
     let superuser = wanted.databases.get("template1").map_or("postgres", |d| d.owner.as_str());
-    let (_guard, connector, clients) = throw_away(&image(manifest), superuser, &run, observer)?;
+    let (_guard, (connector, clients)) = throw_away(&image(manifest), superuser, &run, observer)?;
     let server = Server { connector, clients };
     let loader = Loader { server: &server, storage: checker.storage, set, manifest, keys: checker.keys };
     let damaged = |file: &str, what: String| Damage { file: file.to_owned(), what };

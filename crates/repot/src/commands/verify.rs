@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use repot_core::backup::drill::drill;
+use repot_core::backup::drill_choice::{Drillable, choose};
 use repot_core::backup::foreign;
-use repot_core::backup::sets::{Checker, Damage, all, check, find};
+use repot_core::backup::sets::{Checker, Damage, all, check, created, find};
 use repot_core::journal::catalog::Verification;
 use repot_core::progress::{Event, Observer, human_bytes};
 use repot_core::upgrade::plan::now;
@@ -20,9 +22,13 @@ use serde::Serialize;
 use super::backups::owned;
 use crate::cli::{LevelArg, VerifyArgs};
 use crate::config::{Setting, setting};
+use crate::schedule::duration;
 use crate::storage::{Place, keys, places};
 use crate::takeover::whereabouts;
 use crate::terminal::{Progress, out, out_json, say};
+
+/// What a drill takes, instead of a set's name.
+const DUE: &str = "due";
 
 /// What was found of one set.
 #[derive(Serialize)]
@@ -32,6 +38,8 @@ struct Checked {
     storage: String,
     #[serde(skip)]
     address: String,
+    /// What was proved, where nothing is damaged.
+    level: &'static str,
     files: usize,
     size_bytes: u64,
     damages: Vec<Damage>,
@@ -40,14 +48,15 @@ struct Checked {
 /// Whether the argument names a file of django-dbbackup's.
 fn is_file(setting: &Setting, wanted: &str) -> Result<bool> {
     let name = wanted.rsplit('/').next().unwrap_or(wanted);
-    Ok(!["latest", "all"].contains(&wanted) && setting.names(false)?.parse(name).is_some())
+    Ok(!["latest", "all", DUE].contains(&wanted) && setting.names(false)?.parse(name).is_some())
 }
 
 pub fn run(args: &VerifyArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
     let places = places(&setting, &args.storage.storage)?;
     let keys = keys(&setting, &args.identity)?;
-    let level = match args.level {
+    let asked = args.level.unwrap_or(if args.set == DUE { LevelArg::Restore } else { LevelArg::Archive });
+    let level = match asked {
         LevelArg::Files => Level::Files,
         LevelArg::Archive | LevelArg::Restore => Level::Archive,
     };
@@ -58,13 +67,23 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
         let checker =
             Checker { storage: &place.storage, level, keys: &keys, scratch_dir: &std::env::temp_dir() };
         let mut damages = check(&checker, name, m, &|_| true, &progress)?;
-        if args.level == LevelArg::Restore && damages.is_empty() {
-            damages = drill(&checker, name, m, &progress)?;
+        let mut proved = asked;
+        if asked == LevelArg::Restore && damages.is_empty() {
+            match drill(&checker, name, m, &progress) {
+                Ok(found) => damages = found,
+                // Whoever drills what is due is not kept from the others by what cannot be drilled.
+                Err(e) if e.code == "no-drill" && args.set == DUE => {
+                    say(format!("note: {name}: {e}"));
+                    proved = LevelArg::Archive;
+                }
+                Err(e) => return Err(e),
+            }
         }
         Ok(Checked {
             set: name.to_owned(),
             storage: place.name.clone(),
             address: place.address.clone(),
+            level: level_name(proved),
             files: m.files.len(),
             size_bytes: m.size_bytes(),
             damages,
@@ -76,7 +95,16 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     };
     let mut files = Vec::new();
     let (mut checked, mut incomplete) = (Vec::new(), Vec::new());
-    if args.set == "all" {
+    if args.set == DUE {
+        for place in &places {
+            for (name, m) in due(&setting, place, &args.every)? {
+                checked.push(one(place, &name, &m)?);
+            }
+        }
+        if checked.is_empty() {
+            return Err(nothing(&places));
+        }
+    } else if args.set == "all" {
         for place in &places {
             let stored = all(&place.storage)?;
             for f in foreign::all(&place.storage, &names, &owned(&stored))? {
@@ -90,6 +118,7 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
                         set: s.name.clone(),
                         storage: place.name.clone(),
                         address: place.address.clone(),
+                        level: level_name(asked),
                         files: 0,
                         size_bytes: s.size_bytes,
                         damages: vec![Damage { file: "manifest.json".to_owned(), what: why.clone() }],
@@ -98,12 +127,7 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
             }
         }
         if checked.is_empty() && files.is_empty() {
-            let all: Vec<&str> = places.iter().map(|p| p.storage.describe()).collect();
-            return Err(Error::usage(
-                "no-set",
-                format!("there is no complete backup set in {}", all.join(", ")),
-            )
-            .help("`repot backup` makes one"));
+            return Err(nothing(&places));
         }
     } else if is_file(&setting, &args.set)? {
         let storages: Vec<Storage> = places.iter().map(|p| p.storage.clone()).collect();
@@ -128,13 +152,13 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
         if checked.is_empty() { format!("{} files", files.len()) } else { format!("{} sets", checked.len()) };
     let outcome = format!("{what}, {damages} damages");
     progress.event(Event::StepDone { seconds: started.elapsed().as_secs_f64(), outcome });
-    keep(&setting, &checked, level_name(args.level));
+    keep(&setting, &checked);
     if args.at.json {
         out_json(
-            &serde_json::json!({ "level": level_name(args.level), "sets": checked, "incomplete": incomplete, "django_dbbackup": files }),
+            &serde_json::json!({ "level": level_name(asked), "sets": checked, "incomplete": incomplete, "django_dbbackup": files }),
         );
     } else {
-        out(render(&checked, &incomplete, args.level) + &files.iter().map(render_file).collect::<String>());
+        out(render(&checked, &incomplete) + &files.iter().map(render_file).collect::<String>());
     }
     if damages > 0 {
         return Err(Error::new(Kind::Differences, "set-damaged", format!("{damages} damages were found"))
@@ -143,14 +167,50 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     Ok(())
 }
 
+fn nothing(places: &[Place]) -> Error {
+    let all: Vec<&str> = places.iter().map(|p| p.storage.describe()).collect();
+    Error::usage("no-set", format!("there is no complete backup set in {}", all.join(", ")))
+        .help("`repot backup` makes one")
+}
+
+/// The sets of a storage that a drill takes now. A damaged manifest is not among them: `all` names it.
+fn due(setting: &Setting, place: &Place, every: &str) -> Result<Vec<(String, Manifest)>> {
+    let every = duration("--every", every)?;
+    let drills: Vec<Verification> = Workspace::beside(&setting.state_dir)?
+        .catalog()
+        .verifications()?
+        .into_iter()
+        .filter(|v| v.storage == place.address && v.level == level_name(LevelArg::Restore))
+        .collect();
+    let at = |v: &Verification| v.at.parse::<Timestamp>().ok();
+    let now = Timestamp::now();
+    let since = drills.iter().filter_map(at).min().unwrap_or(now);
+    let sets = all(&place.storage)?;
+    let drillable: Vec<Drillable> = sets
+        .iter()
+        .filter(|s| s.manifest().is_some())
+        .map(|s| Drillable {
+            name: s.name.clone(),
+            made_at: created(s),
+            drilled_at: drills.iter().filter(|v| v.set == s.name).filter_map(at).max(),
+        })
+        .collect();
+    let chosen = choose(&drillable, since, every, now);
+    let of = |name: String| {
+        let m = sets.iter().find(|s| s.name == name)?.manifest()?.clone();
+        Some((name, m))
+    };
+    Ok(chosen.into_iter().filter_map(of).collect())
+}
+
 /// Keeps the results in the catalog. What was found is told all the same where that fails.
-fn keep(setting: &Setting, checked: &[Checked], level: &str) {
+fn keep(setting: &Setting, checked: &[Checked]) {
     let kept = Workspace::beside(&setting.state_dir).and_then(|mut w| {
         for c in checked {
             w.catalog().add_verification(&Verification {
                 storage: c.address.clone(),
                 set: c.set.clone(),
-                level: level.to_owned(),
+                level: c.level.to_owned(),
                 at: now(),
                 damages: u32::try_from(c.damages.len()).unwrap_or(u32::MAX),
                 what: c.damages.first().map(|d| format!("{}: {}", d.file, d.what)),
@@ -171,14 +231,14 @@ fn level_name(level: LevelArg) -> &'static str {
     }
 }
 
-fn render(checked: &[Checked], incomplete: &[String], level: LevelArg) -> String {
+fn render(checked: &[Checked], incomplete: &[String]) -> String {
     let mut t = String::new();
     let many = checked.iter().any(|c| c.storage != checked[0].storage);
     for c in checked {
         let at = if many { format!(" in {}", c.storage) } else { String::new() };
         if c.damages.is_empty() {
             let (n, size) = (c.files, human_bytes(c.size_bytes));
-            let _ = writeln!(t, "{}{at}: good ({}, {n} files, {size})", c.set, level_name(level));
+            let _ = writeln!(t, "{}{at}: good ({}, {n} files, {size})", c.set, c.level);
         } else {
             let _ = writeln!(t, "{}{at}: damaged", c.set);
             for d in &c.damages {

@@ -170,8 +170,8 @@ fn what_django_dbbackup_wrote_is_listed_verified_and_restored() {
     // The tables are the migrating role's, as the application would have them.
     let _ = s.psql("app", "DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP EXECUTE format('ALTER TABLE %I OWNER TO clerk', t); END LOOP; END $$");
     let before = Content::of(&s);
-    let mut forms: Vec<(&[&str], &[(&str, &str)])> =
-        vec![(&["-z"], &[]), (&[], &[]), (&["-z", "-e"], &[]), (&["-e"], &[])];
+    type Form = (&'static [&'static str], &'static [(&'static str, &'static str)]);
+    let mut forms: Vec<Form> = vec![(&["-z"], &[]), (&[], &[]), (&["-z", "-e"], &[]), (&["-e"], &[])];
     forms.push((&["-z"], &[("PLAIN", "1")]));
     let mut names: Vec<String> = Vec::new();
     for (arguments, env) in &forms {

@@ -17,6 +17,9 @@ use crate::host::docker::{Docker, RunSpec};
 use crate::interrupt;
 use crate::progress::{Event, Observer};
 
+/// Sessions and client programs beside a server.
+pub type Beside = (Box<dyn Connector>, Box<dyn Clients>);
+
 /// Removes the server's container when it is dropped.
 #[derive(Debug)]
 pub struct ThrowAway {
@@ -38,7 +41,7 @@ pub fn throw_away(
     superuser: &str,
     run: &str,
     observer: &dyn Observer,
-) -> Result<(ThrowAway, Box<dyn Connector>, Box<dyn Clients>)> {
+) -> Result<(ThrowAway, Beside)> {
     Docker.ping()?;
     if Docker.image(image)?.is_none() {
         Docker.pull(image, observer)?;
@@ -106,7 +109,7 @@ pub fn throw_away(
         // The log goes with the container, so the last that is seen of it is kept.
         let log = Docker.logs(&name, 12);
         let error = match connector.connect("template1") {
-            Ok(_) => return Ok((server, connector, clients)),
+            Ok(_) => return Ok((server, (connector, clients))),
             Err(e) => e,
         };
         let running = Docker.container(&name)?.is_some_and(|c| c["State"]["Running"] == true);

@@ -173,6 +173,8 @@ fn every_damage_of_every_file_is_found_and_named() {
     );
     let forms: [&[&str]; 3] = [&["--compress", "none"], &["--compress", "gzip"], &["--encrypt"]];
     let (mut damages, mut found) = (0, 0);
+    // Named, so that nobody asks the application for its own each time.
+    let storage = s.dir().join(".repot/backups").display().to_string();
     for form in forms {
         let set = back_up(&s, form);
         let dir = set_dir(&s, &set);
@@ -193,7 +195,8 @@ fn every_damage_of_every_file_is_found_and_named() {
                     std::fs::write(&file, &bad).unwrap();
                     for level in ["files", "archive"] {
                         damages += 1;
-                        let ran = s.repot(&["verify", &set, "--level", level]).exits(4);
+                        let ran =
+                            s.repot(&["verify", &set, "--level", level, "--storage", &storage]).exits(4);
                         // A damaged checksum of the manifest is told of the manifest.
                         let told = name.trim_end_matches(".sha256").trim_end_matches(".json");
                         found += usize::from(format!("{}{}", ran.stdout, ran.stderr).contains(told));

@@ -110,6 +110,9 @@ fn a_drill_finds_what_checksums_cannot() {
     let set = back_up(&s, &[]);
     let _ = s.repot(&["verify", "--level", "restore"]).ok().prints(&["good (restore"]);
     let _ = s.repot(&["backups"]).ok().prints(&["restore good "]);
+    // What is due: the newest, here also the only one.
+    let due = s.repot(&["verify", "due", "--every", "30d", "--json"]).ok().json();
+    assert_eq!((due["sets"].as_array().unwrap().len(), &due["sets"][0]["level"]), (1, &"restore".into()));
     // A set whose rows are not those that were there when it was made: every checksum is right.
     sh(
         &set_dir(&s, &set),
