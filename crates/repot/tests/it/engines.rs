@@ -44,7 +44,7 @@ fn manifest(s: &Stack, set: &str) -> serde_json::Value {
 
 /// What the application does not write to, as one digest.
 #[track_caller]
-fn sqlite_content(file: &Path) -> String {
+pub(crate) fn sqlite_content(file: &Path) -> String {
     let program = r#"
 import hashlib, sqlite3, sys
 db = sqlite3.connect(sys.argv[1], timeout=60)
@@ -59,14 +59,14 @@ print(hashlib.sha256(repr(out).encode()).hexdigest())
 }
 
 #[track_caller]
-fn sqlite(file: &Path, sql: &str) -> String {
+pub(crate) fn sqlite(file: &Path, sql: &str) -> String {
     let program = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1], timeout=60)\n\
                    [print(*r, sep='|') for r in db.execute(sys.argv[2])] if sys.argv[2].startswith('SELECT') else db.executescript(sys.argv[2])";
     let env = [("PROGRAM", program), ("SQL", sql)];
     sh(Path::new("/"), &env, &format!("python3 -c \"$PROGRAM\" '{}' \"$SQL\"", file.display()))
 }
 
-const SQLITE_CONTENT: &str = "
+pub(crate) const SQLITE_CONTENT: &str = "
 CREATE TABLE item (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, body BLOB, size AS (length(body)) STORED);
 CREATE TABLE word (k TEXT PRIMARY KEY, v REAL) WITHOUT ROWID;
 CREATE VIRTUAL TABLE search USING fts5(body);
@@ -186,7 +186,7 @@ fn a_sqlite_set_that_is_cut_off_or_damaged_never_counts() {
 
 // ---------------------------------------------------------------- MariaDB
 
-const MARIADB_CONTENT: &str = "
+pub(crate) const MARIADB_CONTENT: &str = "
 CREATE TABLE item (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(80) CHARACTER SET utf8mb4, old VARCHAR(20) CHARACTER SET latin1,
     body LONGBLOB, day DATE, at DATETIME(6), price DECIMAL(12,4), d DOUBLE, flags BIT(9), place POINT,
     kind ENUM('a','b'), doc JSON, size INT AS (LENGTH(body)) STORED, twice DOUBLE AS (d * 2) VIRTUAL, KEY (name)) AUTO_INCREMENT = 1000;
@@ -226,7 +226,7 @@ fn in_db(s: &Stack, program: &str, input: &str) -> String {
 }
 
 #[track_caller]
-fn mariadb(s: &Stack, database: &str, sql: &str) -> String {
+pub(crate) fn mariadb(s: &Stack, database: &str, sql: &str) -> String {
     in_db(
         s,
         &format!("mariadb --host=127.0.0.1 --user=root --default-character-set=utf8mb4 -BN {database}"),
@@ -236,7 +236,7 @@ fn mariadb(s: &Stack, database: &str, sql: &str) -> String {
 
 /// What the application does not write to, as the dump program has it.
 #[track_caller]
-fn mariadb_content(s: &Stack, database: &str) -> String {
+pub(crate) fn mariadb_content(s: &Stack, database: &str) -> String {
     in_db(
         s,
         &format!(
@@ -249,7 +249,7 @@ fn mariadb_content(s: &Stack, database: &str) -> String {
 
 /// Compares two dumps, and shows the lines that differ rather than all.
 #[track_caller]
-fn same(now: &str, then: &str, when: &str) {
+pub(crate) fn same(now: &str, then: &str, when: &str) {
     let only = |a: &str, b: &str| -> Vec<String> {
         let there: std::collections::BTreeSet<&str> = b.lines().collect();
         a.lines().filter(|l| !there.contains(l)).map(|l| l.chars().take(200).collect()).take(10).collect()

@@ -7,6 +7,7 @@ use repot_testkit::{Content, Stack, wait_for};
 
 use crate::{GROWING, stack};
 
+mod disks;
 mod media;
 mod rounds;
 mod storages;

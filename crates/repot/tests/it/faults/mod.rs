@@ -28,7 +28,7 @@ fn mini() -> Stack {
 }
 
 /// The mini stack with its data in `data/pg`, on a small disk of its own.
-fn mini_on_disk(size_kb: u64) -> (Stack, SmallDisk) {
+pub(crate) fn mini_on_disk(size_kb: u64) -> (Stack, SmallDisk) {
     let s = stack("mini");
     s.edit("compose.yaml", "- data:/var/lib", "- ./data/pg:/var/lib");
     s.edit("compose.yaml", "\nvolumes:\n  data:\n", "");
