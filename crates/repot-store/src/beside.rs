@@ -20,11 +20,30 @@ pub fn announce(storage: &Storage, set: &str, names: &[String]) -> Result<(), St
             )));
         }
     }
+    // Also one that is only announced: whoever announced it may be writing it, or be pruned with what has the name then.
+    if let Some(name) = claimed(storage, set)?.into_iter().find(|n| names.contains(n)) {
+        return Err(StorageError::Config(format!(
+            "{name} in {} belongs to another set already, which may be unfinished; wait until the name's date is another one, or put more of the time into the date format",
+            storage.describe()
+        )));
+    }
     let config = |e: &dyn std::fmt::Display| StorageError::Config(format!("{BESIDE_NAME} of {set}: {e}"));
     let text = serde_json::to_vec_pretty(names).map_err(|e| config(&e))?;
     let mut out = storage.writer(&format!("{set}/{BESIDE_NAME}"))?;
     out.write_all(&text).map_err(|e| e.downcast::<StorageError>().unwrap_or_else(|e| config(&e)))?;
     out.finish().map(drop)
+}
+
+/// Names that sets other than this one claim.
+pub(crate) fn claimed(storage: &Storage, set: &str) -> Result<Vec<String>, StorageError> {
+    let mut found = Vec::new();
+    for e in storage.list("")? {
+        match e.name.split_once('/') {
+            Some((other, BESIDE_NAME)) if other != set => found.extend(beside(storage, other)?),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// Names of the root's files that are a set's; empty without a list. What could be no file of a set's is left out.
@@ -61,6 +80,13 @@ mod tests {
             std::fs::write(dir.path().join(name), "x").expect("written");
         }
         assert!(announce(&storage, "p-20260301-101501-3f2a", &names).is_err(), "one path for two files");
+        let announced = "p-20260301-101502-3f2a";
+        announce(&storage, announced, &["later.psql".to_owned()]).expect("announced");
+        assert!(
+            announce(&storage, "p-20260301-101503-3f2a", &["later.psql".to_owned()]).is_err(),
+            "only announced"
+        );
+        remove_set(&storage, announced).expect("removed");
         let sets = crate::stored::list(&storage).expect("listed");
         assert_eq!(sets.len(), 1, "{sets:?}");
         assert_eq!(sets[0].beside, names);

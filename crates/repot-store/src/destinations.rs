@@ -130,8 +130,10 @@ impl Destinations {
 pub fn remove_set(storage: &Storage, set: &str) -> Result<(), StorageError> {
     storage.delete(&format!("{set}/{MANIFEST_NAME}"))?;
     // Those in the storage's root next, while it is known whose they are.
-    for name in crate::beside::beside(storage, set)? {
-        storage.delete(&name)?;
+    let mine = crate::beside::beside(storage, set)?;
+    let others = if mine.is_empty() { Vec::new() } else { crate::beside::claimed(storage, set)? };
+    for name in mine.iter().filter(|n| !others.contains(n)) {
+        storage.delete(name)?;
     }
     storage.remove_dir(set)
 }

@@ -189,6 +189,9 @@ pub struct Manifest {
     pub application_facts: Option<serde_json::Value>,
     /// The Compose project, or whatever names the installation.
     pub project: String,
+    /// Where that runs: tells two installations of one name from each other.
+    #[serde(default)]
+    pub place: Option<String>,
     /// The run that made it; for `repot backup` the set's own time and number.
     pub run: String,
     /// What made it.

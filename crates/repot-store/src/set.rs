@@ -241,6 +241,7 @@ mod tests {
             application_version: None,
             application_facts: None,
             project: "p".into(),
+            place: None,
             run: "r".into(),
             made_by: MadeBy::Upgrade,
             label: None,

@@ -23,6 +23,8 @@ pub struct Told {
     pub set: Option<String>,
     /// What a message says of it.
     pub details: Vec<String>,
+    /// What went wrong although it succeeded: told as a failure is, or it would go on unheard for months.
+    pub shortfall: Option<Error>,
 }
 
 /// An operation in the catalog; not kept where the catalog cannot be used.
@@ -107,12 +109,13 @@ impl Record {
         };
         self.finish(outcome, result.as_ref().err(), told.set.as_deref());
         let event = match outcome {
+            Outcome::Good if told.shortfall.is_some() => Event::Failed,
             Outcome::Good => Event::Succeeded,
             Outcome::Failed => Event::Failed,
             _ => return,
         };
         let mut alert = alerts.alert(event, &self.label);
-        alert.failure = result.as_ref().err().map(failure);
+        alert.failure = result.as_ref().err().or(told.shortfall.as_ref()).map(failure);
         alert.failures = before.failures + u32::from(event == Event::Failed);
         alert.since = match (event, before.failing_since) {
             (Event::Failed, None) => self.started_at().map(whole_second).or_else(|| Some(alert.at.clone())),

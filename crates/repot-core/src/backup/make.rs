@@ -68,6 +68,9 @@ pub struct Made {
     pub set: String,
     /// What names the installation.
     pub project: String,
+    /// Where it runs.
+    #[serde(skip)]
+    pub place: Option<String>,
     /// Where it is.
     pub storages: Vec<String>,
     /// Storages that are not required and have no copy.
@@ -179,6 +182,7 @@ pub fn make(
         notes,
         set: maker.set,
         project: source.project(),
+        place: source.place(),
     })
 }
 
@@ -270,6 +274,7 @@ impl Maker<'_> {
             application_version,
             application_facts: self.request.facts.clone(),
             project: source.project(),
+            place: source.place(),
             run: self.run.clone(),
             made_by: MadeBy::Backup,
             label: self.request.label.clone(),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use repot_store::destinations::remove_set;
 use repot_store::retention::{Group, KeepRules, SetFacts, decide};
 use repot_store::storage::Storage;
 use repot_store::stored::{State, Stored, is_set_name};
@@ -54,6 +55,8 @@ pub struct Pruning {
 pub struct Known<'a> {
     /// The project whose sets are looked at.
     pub project: &'a str,
+    /// Where it runs: sets of another place are another installation's. None: those of all places, each for itself.
+    pub place: Option<&'a str>,
     /// The storage's address.
     pub address: &'a str,
     /// What every check found, oldest first.
@@ -72,7 +75,10 @@ pub fn plan(storage: &Storage, sets: &[Stored], rules: &KeepRules, known: &Known
     let verified = verified(known);
     let needed = needed(known.runs);
     let of_project = |s: &&Stored| match &s.state {
-        State::Complete(m) => m.project == known.project,
+        State::Complete(m) => {
+            let elsewhere = known.place.zip(m.place.as_deref()).is_some_and(|(here, there)| here != there);
+            m.project == known.project && !elsewhere
+        }
         // Its manifest would say; without it, the name does.
         _ => {
             is_set_name(&s.name)
@@ -94,7 +100,14 @@ pub fn plan(storage: &Storage, sets: &[Stored], rules: &KeepRules, known: &Known
                 id: s.name.clone(),
                 group: Group {
                     application: m.map(|m| m.application.clone()).unwrap_or_default(),
-                    project: known.project.to_owned(),
+                    // Without a place given, one installation's sets do not push out another's.
+                    project: format!(
+                        "{}, {}",
+                        known.project,
+                        m.and_then(|m| m.place.as_deref())
+                            .filter(|_| known.place.is_none())
+                            .unwrap_or_default()
+                    ),
                     storage: known.address.to_owned(),
                 },
                 created_at: created(s),
@@ -133,15 +146,16 @@ pub fn plan(storage: &Storage, sets: &[Stored], rules: &KeepRules, known: &Known
 /// When each set was last found good; a check that failed since clears it. What only looked at checksums counts too: it
 /// proves that the files are those that were written.
 fn verified<'a>(known: &Known<'a>) -> BTreeMap<&'a str, Timestamp> {
-    let mut found = BTreeMap::new();
+    let (mut found, mut failed) = (BTreeMap::new(), BTreeMap::new());
     for v in known.verifications.iter().filter(|v| v.storage == known.address) {
-        match v.at.parse() {
-            Ok(at) if v.damages == 0 => {
-                found.insert(v.set.as_str(), at);
-            }
-            _ => {
-                found.remove(v.set.as_str());
-            }
+        let set = v.set.as_str();
+        if v.damages > 0 {
+            found.remove(set);
+            failed.insert(set, v.thoroughness().max(failed.get(set).copied().unwrap_or_default()));
+        } else if failed.get(set).is_none_or(|f| v.thoroughness() >= *f) {
+            // A check that looks less closely does not find what a closer one has found.
+            failed.remove(set);
+            found.extend(v.at.parse().ok().map(|at| (set, at)));
         }
     }
     found
@@ -164,7 +178,7 @@ pub fn carry_out(storage: &Storage, plan: &Pruning, gone: &mut dyn FnMut(&Item) 
         reach("prune", "before-set")?;
         storage.delete(&format!("{}/{MANIFEST_NAME}", item.set)).map_err(|e| storage_error(&e))?;
         reach("prune", "in-set")?;
-        storage.remove_dir(&item.set).map_err(|e| storage_error(&e))?;
+        remove_set(storage, &item.set).map_err(|e| storage_error(&e))?;
         reach("prune", "after-set")?;
         gone(item)?;
     }

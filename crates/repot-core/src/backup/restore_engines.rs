@@ -305,12 +305,19 @@ impl EngineRestore<'_> {
 
     /// Stops the application, does it, starts the application again, whatever came of it.
     pub(super) fn while_stopped(&self, observer: &dyn Observer, act: &dyn Fn() -> Result<()>) -> Result<()> {
-        let Some(d) = self.to.deployment() else { return act() };
+        let Some(d) = self.to.deployment() else {
+            let _shield = interrupt::shield();
+            return act();
+        };
         let host = d.host("restore");
         let services = self.application();
         let names: Vec<String> = services.iter().map(|s| s.service.clone()).collect();
+        // As in `change_names`: half of it would be neither the old state nor the new one.
+        let shield = interrupt::shield();
         let changed = host
             .stop_services(&services, 0, observer)
+            // Given back at once: nothing would do it after a kill. What was stopped stays so until it is started.
+            .and_then(|()| host.restore_restart_policies(&services))
             .and_then(|()| reach("restore", "in-names"))
             .and_then(|()| act());
         if let Err(e) = &changed
@@ -321,6 +328,7 @@ impl EngineRestore<'_> {
         let started = host
             .start_services(&names, false, observer)
             .and_then(|()| host.restore_restart_policies(&services));
+        drop(shield);
         changed?;
         started.map_err(|e| {
             let why = e.why.clone().unwrap_or_else(|| e.what.clone());

@@ -198,6 +198,13 @@ impl Restorer<'_> {
     /// Keeps what is live, and fills its place from the set.
     fn put_in_place(&self, d: &Database) -> Result<()> {
         let Some(aside) = &d.aside else {
+            // It was looked at before the question and the load; somebody may have filled it since.
+            if contents(&mut self.session(None)?, &d.to)?.is_some_and(|n| n > 0) {
+                return Err(untouched(
+                    Error::refused("database-live", format!("the database {} is not empty any more", d.to))
+                        .why("it was empty when the restore was planned"),
+                ));
+            }
             return self.finish(d).inspect_err(|_| drop(self.drop(&d.to)));
         };
         let kept = self.copy(&d.to, aside).and_then(|(events, live)| {

@@ -109,8 +109,18 @@ fn names(m: Option<&Manifest>, of: impl Fn(&FileEntry) -> Option<String>) -> Vec
     m.iter().flat_map(|m| &m.files).filter_map(of).collect()
 }
 
-/// Finds a set by its name, or the newest complete one (`latest`), of one project where the storage holds several.
-pub fn find(storage: &Storage, wanted: &str, project: Option<&str>) -> Result<(Stored, Manifest)> {
+/// Whose sets are meant.
+#[derive(Debug, Clone)]
+pub struct Whose {
+    /// The project.
+    pub project: String,
+    /// Where it runs: of several installations of that name, this one's sets come first.
+    pub place: Option<String>,
+}
+
+/// Finds a set by its name, or the newest complete one (`latest`): of the project that is meant, or of the only one that
+/// the storage holds.
+pub fn find(storage: &Storage, wanted: &str, whose: Option<&Whose>) -> Result<(Stored, Manifest)> {
     let sets = all(storage)?;
     let whole = |s: Stored| match s.state.clone() {
         State::Complete(m) => Ok((s, *m)),
@@ -125,8 +135,22 @@ pub fn find(storage: &Storage, wanted: &str, project: Option<&str>) -> Result<(S
         }
     };
     if wanted == "latest" {
-        let fits = |m: &Manifest| project.is_none_or(|p| m.project == p);
-        let newest = sets.into_iter().rev().find(|s| s.manifest().is_some_and(fits));
+        let projects: BTreeSet<&str> =
+            sets.iter().filter_map(Stored::manifest).map(|m| m.project.as_str()).collect();
+        if whose.is_none() && projects.len() > 1 {
+            let all: Vec<&str> = projects.into_iter().collect();
+            return Err(Error::usage(
+                "several-projects",
+                format!("{} holds sets of {}", storage.describe(), all.join(", ")),
+            )
+            .help("name the set, as `repot backups` lists it"));
+        }
+        let fits = |m: &Manifest| whose.is_none_or(|w| m.project == w.project);
+        let here = |m: &Manifest| fits(m) && whose.is_some_and(|w| w.place.is_some() && m.place == w.place);
+        let newest_of = |is: &dyn Fn(&Manifest) -> bool| {
+            sets.iter().rev().find(|s| s.manifest().is_some_and(is)).cloned()
+        };
+        let newest = newest_of(&here).or_else(|| newest_of(&fits));
         return newest.map_or_else(
             || {
                 Err(Error::usage(
@@ -153,17 +177,19 @@ pub fn find(storage: &Storage, wanted: &str, project: Option<&str>) -> Result<(S
 pub fn find_among(
     storages: &[&Storage],
     wanted: &str,
-    project: Option<&str>,
+    whose: Option<&Whose>,
 ) -> Result<(usize, Stored, Manifest, Vec<String>)> {
     let (mut found, mut errors): (Vec<(usize, Stored, Manifest)>, Vec<Error>) = (Vec::new(), Vec::new());
     for (i, storage) in storages.iter().enumerate() {
-        match find(storage, wanted, project) {
+        match find(storage, wanted, whose) {
             Ok((s, m)) => found.push((i, s, m)),
             Err(e) => errors.push(e),
         }
     }
     // Of two equally new ones, that of the storage that is named first.
-    let key = |(i, s, _): &(usize, Stored, Manifest)| (created(s), s.name.clone(), std::cmp::Reverse(*i));
+    let here = |m: &Manifest| whose.is_some_and(|w| w.place.is_some() && m.place == w.place);
+    let key =
+        |(i, s, m): &(usize, Stored, Manifest)| (here(m), created(s), s.name.clone(), std::cmp::Reverse(*i));
     let notes = errors.iter().filter(|e| e.code != "no-set").map(ToString::to_string).collect();
     match found.into_iter().max_by_key(key) {
         Some((i, s, m)) => Ok((i, s, m, notes)),

@@ -78,6 +78,16 @@ impl Source<'_> {
         if plain.is_empty() { "database".to_owned() } else { plain }
     }
 
+    /// Which of several installations of one name this is: where it runs.
+    pub(super) fn place(&self) -> Option<String> {
+        match self {
+            Source::Compose(d) => place_of(&d.project.dir),
+            Source::Url(u) => Some(u.connector.describe()),
+            Source::Sqlite(path) => Some(path.display().to_string()),
+            Source::Mysql(clients, database) => Some(format!("{}/{database}", clients.describe())),
+        }
+    }
+
     /// The application's database.
     pub(super) fn home_database(&self) -> String {
         match self {
@@ -125,4 +135,10 @@ pub(super) fn open(d: &Deployment, run: &str) -> Result<Server> {
     let password = db.password.as_ref().map(ExposeSecret::expose_secret);
     let (connector, clients) = d.host(run).beside_service(&db.superuser, password, &db.name)?;
     Ok(Server { connector, clients })
+}
+
+/// Where the Compose project in a directory runs: on which Docker, in which directory. None where Docker does not say.
+#[must_use]
+pub fn place_of(dir: &std::path::Path) -> Option<String> {
+    Some(format!("docker {}, {}", crate::host::docker::Docker.id()?, dir.display()))
 }

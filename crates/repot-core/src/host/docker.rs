@@ -196,6 +196,14 @@ impl RunSpec {
 }
 
 impl Docker {
+    /// What names this Docker installation, as long as it is not installed anew; none where it does not say.
+    #[must_use]
+    pub fn id(&self) -> Option<String> {
+        let c = Cmd::new("docker").args(["info", "--format", "{{.ID}}"]).timeout(Duration::from_secs(30));
+        let out = c.output().ok().filter(super::super::exec::Output::ok)?;
+        Some(out.text()).filter(|t| !t.is_empty())
+    }
+
     /// The daemon's version; a clear error when there is no Docker or no daemon.
     pub fn ping(&self) -> Result<String> {
         let out = Cmd::new("docker")

@@ -168,6 +168,18 @@ pub struct Verification {
     pub what: Option<String>,
 }
 
+impl Verification {
+    /// How closely it looked: of two checks that disagree, the closer one is believed.
+    #[must_use]
+    pub fn thoroughness(&self) -> u8 {
+        match self.level.as_str() {
+            "files" => 0,
+            "archive" => 1,
+            _ => 2,
+        }
+    }
+}
+
 /// Where runs are kept. Every write is durable when the call returns.
 pub trait Catalog: Operations + Send {
     /// Stores a new run, state running, all steps pending.

@@ -93,8 +93,9 @@ pub fn run(args: &BackupArgs) -> Result<()> {
 /// Which server a URL names, without its user.
 fn server_of(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, r)| r);
-    let rest = rest.split('?').next().unwrap_or(rest);
-    rest.rsplit('@').next().unwrap_or(rest).to_owned()
+    // The last @ first: a password may have anything in it.
+    let rest = rest.rsplit('@').next().unwrap_or(rest);
+    rest.split('?').next().unwrap_or(rest).to_owned()
 }
 
 fn back_up(setting: &Setting, args: &BackupArgs, told: &mut Told) -> Result<()> {
@@ -126,6 +127,14 @@ fn back_up(setting: &Setting, args: &BackupArgs, told: &mut Told) -> Result<()> 
     }
     let made = made?;
     told.set = Some(made.set.clone());
+    if !made.failed_storages.is_empty() {
+        let all = made.failed_storages.join(", ");
+        told.shortfall = Some(
+            Error::failed("storage-left-out", format!("the backup set {} is not in {all}", made.set))
+                .why("the set is complete in every storage that is required; its notes say what went wrong")
+                .help("see to that storage, or take it out of [backup] in repot.toml"),
+        );
+    }
     told.details = render(&made).lines().map(str::to_owned).collect();
     if args.at.json {
         out_json(&made);
@@ -143,7 +152,7 @@ fn clean(setting: &Setting, args: &BackupArgs, made: &Made) -> Result<()> {
         project: Some(made.project.clone()),
         dry_run: false,
     };
-    let pruned = prune::prune(setting, &mut open(setting)?, &prune)?;
+    let pruned = prune::prune(setting, &mut open(setting)?, &prune, made.place.clone())?;
     if !args.at.json {
         let gone = pruned.iter().flat_map(|p| &p.sets).filter(|s| !s.keep).count();
         out(format!("  deleted        {gone} older sets that no rule keeps\n"));

@@ -176,7 +176,9 @@ fn line(s: &Summary, checks: &[Verification]) -> String {
     if let Some(l) = &s.label {
         parts.push(format!("label {l}"));
     }
-    let newest = checks.iter().max_by(|a, b| a.at.cmp(&b.at));
+    // One of each level: of those that disagree, the closer one is believed, unless it is older than a good one as close.
+    let damaged = checks.iter().filter(|v| v.damages > 0).max_by_key(|v| v.thoroughness());
+    let newest = damaged.or_else(|| checks.iter().max_by_key(|v| (v.thoroughness(), v.at.clone())));
     match newest {
         Some(v) if v.damages == 0 => parts.push(format!("{} good {}", v.level, day(&v.at))),
         Some(v) => parts.push(format!("DAMAGED, found {}", day(&v.at))),

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use repot_core::backup::prune::{Known, Pruning, carry_out, plan};
-use repot_core::backup::sets::all;
+use repot_core::backup::sets::{Whose, all};
+use repot_core::backup::source::place_of;
 use repot_core::progress::human_bytes;
 use repot_core::upgrade::run::Workspace;
 use repot_core::{Error, Result};
@@ -20,7 +21,7 @@ pub fn run(args: &PruneArgs) -> Result<()> {
     let setting = setting(&args.at.dir)?;
     // One at a time: a set that is being written, or restored, is not to go.
     let mut workspace = open(&setting)?;
-    let done = prune(&setting, &mut workspace, args)?;
+    let done = prune(&setting, &mut workspace, args, None)?;
     if args.at.json {
         out_json(&serde_json::json!({ "dry_run": args.dry_run, "storages": done }));
     } else {
@@ -30,12 +31,18 @@ pub fn run(args: &PruneArgs) -> Result<()> {
 }
 
 /// Prunes every storage; one that fails does not keep the others from it.
-pub fn prune(setting: &Setting, workspace: &mut Workspace, args: &PruneArgs) -> Result<Vec<Pruning>> {
+pub fn prune(
+    setting: &Setting,
+    workspace: &mut Workspace,
+    args: &PruneArgs,
+    place: Option<String>,
+) -> Result<Vec<Pruning>> {
     let rules = &setting.keep_rules()?;
     let project = match &args.project {
         Some(p) => p.clone(),
         None => setting.project()?,
     };
+    let here = place.or_else(|| if args.project.is_none() { place_of(&setting.dir) } else { None });
     let runs = workspace.runs()?;
     let verifications = workspace.catalog().verifications()?;
     let tz = TimeZone::system();
@@ -43,6 +50,7 @@ pub fn prune(setting: &Setting, workspace: &mut Workspace, args: &PruneArgs) -> 
     for place in places(setting, &args.storage.storage)? {
         let known = Known {
             project: &project,
+            place: here.as_deref(),
             address: &place.address,
             verifications: &verifications,
             runs: &runs,
@@ -97,12 +105,17 @@ fn render(p: &Pruning, dry_run: bool) -> String {
         let _ = writeln!(t, "  {} sets, {} {verb}", gone.len(), human_bytes(gone.iter().sum()));
     }
     if p.others > 0 {
-        let _ = writeln!(t, "  {} sets of other projects were left alone", p.others);
+        let _ = writeln!(t, "  {} sets of other projects or places were left alone", p.others);
     }
     t
 }
 
 impl Setting {
+    /// Whose sets are meant here; nobody's where there is no Compose project.
+    pub fn whose(&self) -> Option<Whose> {
+        let project = self.project().ok()?;
+        Some(Whose { project, place: place_of(&self.dir) })
+    }
     /// Name of the Compose project, which the sets are known by.
     pub fn project(&self) -> Result<String> {
         repot_core::host::compose::project::locate(&self.dir, &self.env).map(|p| p.name).map_err(|e| {

@@ -9,7 +9,7 @@ use repot_core::backup::restore::{
     Action, MediaAction, Part, Plan, Request, Restore, needs, restore_configuration,
 };
 use repot_core::backup::restore_engines::EngineRestore;
-use repot_core::backup::sets::{Checker, check, find_among};
+use repot_core::backup::sets::{Checker, Whose, check, find_among};
 use repot_core::backup::source::Source;
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
@@ -34,7 +34,11 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
     if restore_foreign::wanted(&setting, args)? {
         return restore_foreign::run(&setting, args);
     }
-    let contents = contents(&args.only, args.skip_db, args.skip_media)?;
+    let mut contents = contents(&args.only, args.skip_db, args.skip_media)?;
+    if args.only.is_empty() && (args.database.is_some() || args.to.is_some()) {
+        // Who names a database, or another server, does not mean the media.
+        contents.retain(|c| *c == Content::Db);
+    }
     let places = places(&setting, &args.storage.storage)?;
     let storages: Vec<&Storage> = places.iter().map(|p| &p.storage).collect();
     let keys = keys(&setting, &args.identity)?;
@@ -60,8 +64,12 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
             Source::Compose(&deployment)
         }
     };
-    let project = to.deployment().map(|d| d.project.name.as_str());
-    let (storage, set, manifest) = found(&storages, &args.set, project)?;
+    let whose = setting.whose();
+    let (storage, set, manifest) = match found(&storages, &args.set, whose.as_ref()) {
+        // Into another server also what this project has not made.
+        Err(e) if e.code == "no-set" && args.to.is_some() => found(&storages, &args.set, None)?,
+        other => other?,
+    };
     if !is_postgresql(&to) || manifest.engine() != Engine::Postgresql {
         let of = EngineRestore {
             to: &to,
@@ -127,9 +135,9 @@ fn is_postgresql(to: &Source<'_>) -> bool {
 fn found<'a>(
     storages: &[&'a Storage],
     set: &str,
-    project: Option<&str>,
+    whose: Option<&Whose>,
 ) -> Result<(&'a Storage, Stored, Manifest)> {
-    let (at, set, manifest, notes) = find_among(storages, set, project)?;
+    let (at, set, manifest, notes) = find_among(storages, set, whose)?;
     for n in notes {
         say(format!("note: {n}"));
     }

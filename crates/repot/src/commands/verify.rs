@@ -95,24 +95,51 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     };
     let mut files = Vec::new();
     let (mut checked, mut incomplete) = (Vec::new(), Vec::new());
+    // What cannot be checked does not keep the others from it, nor what was found from being told.
+    let mut failed: Option<Error> = None;
+    let mut put_off = |what: &str, e: Error| -> Result<()> {
+        if e.code == "interrupted" {
+            return Err(e);
+        }
+        say(format!("{what} was not checked: {e}"));
+        let _ = failed.get_or_insert(e);
+        Ok(())
+    };
     if args.set == DUE {
         for place in &places {
-            for (name, m) in due(&setting, place, &args.every)? {
-                checked.push(one(place, &name, &m)?);
+            match due(&setting, place, &args.every) {
+                Ok(sets) => {
+                    for (name, m) in sets {
+                        match one(place, &name, &m) {
+                            Ok(c) => checked.push(c),
+                            Err(e) => put_off(&name, e)?,
+                        }
+                    }
+                }
+                Err(e) => put_off(&place.name, e)?,
             }
-        }
-        if checked.is_empty() {
-            return Err(nothing(&places));
         }
     } else if args.set == "all" {
         for place in &places {
-            let stored = all(&place.storage)?;
+            let stored = match all(&place.storage) {
+                Ok(stored) => stored,
+                Err(e) => {
+                    put_off(&place.name, e)?;
+                    continue;
+                }
+            };
             for f in foreign::all(&place.storage, &names, &owned(&stored))? {
-                files.push(file(&place.storage, &f)?);
+                match file(&place.storage, &f) {
+                    Ok(c) => files.push(c),
+                    Err(e) => put_off(&f.file.name, e)?,
+                }
             }
             for s in stored {
                 match &s.state {
-                    State::Complete(m) => checked.push(one(place, &s.name, m)?),
+                    State::Complete(m) => match one(place, &s.name, m) {
+                        Ok(c) => checked.push(c),
+                        Err(e) => put_off(&s.name, e)?,
+                    },
                     State::Incomplete => incomplete.push(s.name),
                     State::Damaged(why) => checked.push(Checked {
                         set: s.name.clone(),
@@ -126,16 +153,18 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
                 }
             }
         }
-        if checked.is_empty() && files.is_empty() {
-            return Err(nothing(&places));
-        }
     } else if is_file(&setting, &args.set)? {
         let storages: Vec<Storage> = places.iter().map(|p| p.storage.clone()).collect();
         let (from, name) = whereabouts(&storages, &args.set)?;
         files.push(file(&from, &foreign::find(&from, &names, &name)?)?);
     } else {
         // Every copy is checked: one that is good says nothing of another.
-        let found: Vec<_> = places.iter().map(|p| (p, find(&p.storage, &args.set, None))).collect();
+        let whose = setting.whose();
+        let one_of = |p: &Place| match find(&p.storage, &args.set, whose.as_ref()) {
+            Err(e) if e.code == "no-set" => find(&p.storage, &args.set, None),
+            other => other,
+        };
+        let found: Vec<_> = places.iter().map(|p| (p, one_of(p))).collect();
         let absent = |e: &Error| e.code == "no-set";
         let nowhere = found.iter().all(|(_, f)| f.as_ref().is_err_and(absent));
         for (place, f) in found {
@@ -145,6 +174,9 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
                 Err(e) => return Err(e),
             }
         }
+    }
+    if checked.is_empty() && files.is_empty() {
+        return Err(failed.unwrap_or_else(|| nothing(&places)));
     }
     let damages: usize = checked.iter().map(|c| c.damages.len()).sum();
     let damages = damages + files.iter().filter(|f| f.damage.is_some()).count();
@@ -164,7 +196,7 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
         return Err(Error::new(Kind::Differences, "set-damaged", format!("{damages} damages were found"))
             .help("use another set, or another copy of this one, and see to the storage"));
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 fn nothing(places: &[Place]) -> Error {

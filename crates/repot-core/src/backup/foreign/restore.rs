@@ -136,6 +136,7 @@ impl ForeignRestore<'_> {
             application_version: None,
             application_facts: None,
             project: String::new(),
+            place: None,
             run: String::new(),
             made_by: MadeBy::Backup,
             label: None,

@@ -7,6 +7,7 @@ use crate::backup::source::Server;
 use crate::engine::postgres::session::{ident, literal};
 use crate::error::{Error, Result};
 use crate::host::{Host, ServiceState};
+use crate::interrupt;
 use crate::progress::{Event, Observer};
 use crate::upgrade::failpoint::reach;
 
@@ -28,14 +29,30 @@ impl Restore<'_> {
                 changed?;
             }
             reach("restore", "between-databases-and-media")?;
-            self.swap_media(plan, observer)
+            self.swap_media(plan, observer).map_err(|e| {
+                // Undoes or finishes a change of places that stands in its middle.
+                self.drop_unpacked(plan);
+                let why = e.why.clone().unwrap_or_else(|| e.what.clone());
+                let stands = if plan.to_load().next().is_some() {
+                    "the databases are restored, the media are not, or in part"
+                } else {
+                    "the media are not restored, or in part"
+                };
+                Error { why: Some(format!("{stands}: {why}")), ..e }
+                    .help("see to what is named, then `repot restore --only media`")
+            })
         };
+        // From here on a request to stop waits: half of it would be neither the old state nor the new one, with the
+        // application stopped.
+        let shield = interrupt::shield();
         let Some(d) = self.to.deployment() else { return change() };
         let host = d.host(&plan.run);
         let services: Vec<ServiceState> = self.application().cloned().collect();
         let names: Vec<String> = services.iter().map(|s| s.service.clone()).collect();
         let changed = host
             .stop_services(&services, 0, observer)
+            // Given back at once: nothing would do it after a kill. What was stopped stays so until it is started.
+            .and_then(|()| host.restore_restart_policies(&services))
             .and_then(|()| reach("restore", "in-names"))
             .inspect_err(|_| {
                 if let Some(server) = server {
@@ -48,6 +65,7 @@ impl Restore<'_> {
         let started = host
             .start_services(&names, false, observer)
             .and_then(|()| host.restore_restart_policies(&services));
+        drop(shield);
         changed?;
         started.map_err(|e| {
             let stands = "what was asked for is restored, the application is not running";

@@ -195,7 +195,15 @@ impl Swap {
         };
         let dir = self.live.parent().unwrap_or(Path::new("/"));
         for e in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            if e.file_name().to_string_lossy().starts_with(&name) {
+            let file = e.file_name().to_string_lossy().into_owned();
+            // Only what has a run's number after it: anything else is somebody's own.
+            let ours = file.strip_prefix(&name).is_some_and(|run| {
+                repot_store::stored::is_set_name(&format!(
+                    "x-{}",
+                    run.trim_end_matches("-wal").trim_end_matches("-shm")
+                ))
+            });
+            if ours {
                 let _ = std::fs::remove_file(e.path());
             }
         }

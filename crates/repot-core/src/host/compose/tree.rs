@@ -50,7 +50,11 @@ set -eu; cd /repot; n=$(basename "$1"); p=$(dirname "$1"); cd "$p" 2>/dev/null |
 for f in "$n".repot-fresh-*; do
   [ -d "$f" ] || continue
   a="$n.repot-${f#"$n".repot-fresh-}"
-  if [ ! -e "$n" ] && [ -d "$a" ]; then mv -- "$a" "$n"; fi
+  # Docker makes a directory that is missing, empty, when somebody starts the application meanwhile.
+  if [ -d "$a" ]; then
+    rmdir -- "$n" 2>/dev/null || true
+    if [ ! -e "$n" ]; then mv -T -- "$a" "$n"; fi
+  fi
   rm -rf -- "$f"
 done
 sync
@@ -64,9 +68,9 @@ for m in .repot-swap-*; do
   [ -f "$m" ] || continue
   r="${m#.repot-swap-}"
   if [ "$(cat "$m")" = in ]; then
-    if [ -d ".repot-fresh-$r" ]; then find ".repot-fresh-$r" -mindepth 1 -maxdepth 1 -exec mv -f -t . -- {} +; fi
+    if [ -d ".repot-fresh-$r" ]; then find ".repot-fresh-$r" -mindepth 1 -maxdepth 1 -exec mv --backup=numbered -t . -- {} +; fi
   elif [ -d ".repot-aside-$r" ]; then
-    find ".repot-aside-$r" -mindepth 1 -maxdepth 1 -exec mv -f -t . -- {} +; rmdir ".repot-aside-$r"
+    find ".repot-aside-$r" -mindepth 1 -maxdepth 1 -exec mv --backup=numbered -t . -- {} +; rmdir ".repot-aside-$r"
   fi
   rm -f -- "$m"
 done
@@ -77,8 +81,8 @@ sync
 /// `$1` directory, `$2` fresh, `$3` aside.
 const SWAP_BESIDE: &str = r#"
 set -eu; cd /repot
-if [ -e "$1" ]; then mv -- "$1" "$3"; fi
-mv -- "$2" "$1"
+if [ -e "$1" ]; then mv -T -- "$1" "$3"; fi
+mv -T -- "$2" "$1"
 rmdir -- "$3" 2>/dev/null || true
 sync
 "#;

@@ -137,6 +137,7 @@ pub(super) fn back_up(cx: &Context) -> Result<Value> {
         application_version: plan.application_version.clone(),
         application_facts: None,
         project: plan.project.name.clone(),
+        place: crate::backup::source::place_of(&plan.project.dir),
         run: plan.run.clone(),
         made_by: MadeBy::Upgrade,
         label: None,

@@ -64,7 +64,7 @@ fn a_set_is_on_every_storage_and_old_ones_go_by_rule() {
     let dry = s.repot(&["prune", "--dry-run"]).ok().prints(&[
         "would delete",
         "last 1 of 2",
-        "sets of other projects",
+        "sets of other projects or places",
     ]);
     assert!(!dry.stdout.contains("deleted "), "{dry}");
     let all = sets(&s, &["--storage", "near"]);
