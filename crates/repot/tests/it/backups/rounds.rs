@@ -1,6 +1,7 @@
 //! Rounds: a backup, everything lost, restored on a machine that knows nothing but the storage.
 //!
-//! Every database meets every storage, compression and encryption; PostgreSQL 13 and 17 and SQLite meet each pair of these.
+//! Every database meets every storage, compression and encryption; PostgreSQL 17 and SQLite meet each pair of these, and so
+//! do 13, 15 and 18 together.
 
 use repot_testkit::Sums;
 use repot_testkit::servers::{self, Server, Sshd};
@@ -79,7 +80,7 @@ fn rounds(
         let _ = with_key(&["restore", "--only", "config"]);
         let _ = sh(s.dir(), "rm repot.toml; cp -a .repot/restored/*/. .");
         let _ = s.compose(&[&["up", "-d", "--wait"], first].concat()).ok();
-        let _ = with_key(&["restore", "--yes"]).ok().prints(&["what was live is kept as"]);
+        let _ = with_key(&["restore", "--yes"]).prints(&["Restored"]);
         compare(s, &form);
         let _ = s.compose(&["up", "-d", "--wait"]).ok();
         println!("round: {form}");
@@ -139,7 +140,7 @@ fn postgresql(major: u32, forms: &[(&str, &str, &str)]) {
 
 #[test]
 fn postgresql_13_is_restored_from_the_storage_alone() {
-    postgresql(13, &FORMS);
+    postgresql(13, &[FORMS[1], FORMS[5], FORMS[6]]);
 }
 
 #[test]
@@ -178,6 +179,7 @@ fn mariadb_is_restored_from_the_storage_alone() {
     let s = stack("mariadb");
     s.up();
     let _ = mariadb(&s, "app", MARIADB_CONTENT);
+    s.write("repot.toml", "# Nothing is set.\n");
     rounds(&s, "MariaDB 10.11", &[FORMS[1], FORMS[5], FORMS[6]], &["db"], &|s| {
         let content = mariadb_content(s, "app");
         Box::new(move |s, form| same(&mariadb_content(s, "app"), &content, form))
