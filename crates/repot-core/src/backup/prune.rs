@@ -184,3 +184,65 @@ pub fn carry_out(storage: &Storage, plan: &Pruning, gone: &mut dyn FnMut(&Item) 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use repot_store::storage::StorageConfig;
+
+    use super::*;
+
+    fn set(n: u32, place: &str) -> Stored {
+        let name = format!("app-20260301-10150{n}-3f2a");
+        let manifest = serde_json::json!({
+            "format": 2, "created_at": format!("2026-03-01T10:15:0{n}Z"), "repot": "0", "application": "App",
+            "application_version": null, "project": "app", "place": place, "run": "r", "made_by": "backup",
+            "server_version_num": 170_000, "client": "", "fingerprint": null,
+            "files": [{ "name": "app.dump", "kind": "database", "database": "app", "size_bytes": 1, "blake3": "",
+                "sha256": "", "restore": "" }],
+        });
+        let manifest = serde_json::from_value(manifest).expect("a manifest");
+        let state = State::Complete(Box::new(manifest));
+        Stored { name, state, size_bytes: 1, changed: None, beside: Vec::new() }
+    }
+
+    fn gone(sets: &[Stored], place: Option<&str>, verifications: &[Verification]) -> Vec<String> {
+        let dir = std::env::temp_dir().display().to_string();
+        let config = StorageConfig::parse(&dir).expect("a path");
+        let storage = Storage::open(&config).expect("opens");
+        let rules: KeepRules = serde_json::from_str(r#"{"last": 1}"#).expect("rules");
+        let known = Known {
+            project: "app",
+            place,
+            address: "there",
+            verifications,
+            runs: &[],
+            now: "2026-04-01T00:00:00Z".parse().expect("a time"),
+            tz: &TimeZone::UTC,
+        };
+        plan(&storage, sets, &rules, &known).sets.into_iter().filter(|i| !i.keep).map(|i| i.set).collect()
+    }
+
+    #[test]
+    fn installations_of_one_name_do_not_push_each_other_out() {
+        let sets = [set(1, "here"), set(2, "here"), set(3, "there"), set(4, "there")];
+        assert_eq!(gone(&sets, Some("here"), &[]), [sets[0].name.clone()]);
+        assert_eq!(gone(&sets, None, &[]), [sets[2].name.clone(), sets[0].name.clone()]);
+    }
+
+    #[test]
+    fn what_a_drill_could_not_restore_is_not_good_because_its_checksums_are() {
+        let sets = [set(1, "here"), set(2, "here"), set(3, "here")];
+        let check = |n: usize, level: &str, damages: u32| Verification {
+            storage: "there".to_owned(),
+            set: sets[n].name.clone(),
+            level: level.to_owned(),
+            at: "2026-03-02T00:00:00Z".to_owned(),
+            damages,
+            what: None,
+        };
+        let checks = [check(0, "restore", 0), check(1, "restore", 1), check(1, "archive", 0)];
+        assert_eq!(gone(&sets, None, &checks), [sets[1].name.clone()], "the first is the newest good one");
+        let mended = [check(0, "restore", 0), check(1, "restore", 1), check(1, "restore", 0)];
+        assert_eq!(gone(&sets, None, &mended), [sets[0].name.clone()]);
+    }
+}

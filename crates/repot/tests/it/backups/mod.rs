@@ -261,3 +261,16 @@ fn a_set_that_was_cut_off_never_counts_and_a_restore_that_was_cut_off_starts_aga
     assert_eq!(fresh, "0", "what was being restored when it was cut off is gone");
     only_the_application(&s);
 }
+
+#[test]
+fn a_restore_that_is_asked_to_stop_while_names_change_comes_to_its_end() {
+    let s = mini(13);
+    let before = Content::of(&s);
+    let _ = back_up(&s, &[]);
+    lose(&s);
+    let ran = s.repot_failing(&["restore", "--yes"], "restore::in-names=return(interrupt)");
+    before.assert_still(&s, &GROWING, &format!("{ran}"));
+    only_the_application(&s);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(ran.status.success() || said.contains("the restore is done and compared"), "{ran}");
+}
