@@ -20,6 +20,7 @@ pub mod restore_engines;
 mod restore_mysql;
 pub mod sets;
 pub mod source;
+mod stopped;
 
 use repot_store::codec::CodecError;
 use repot_store::storage::StorageError;

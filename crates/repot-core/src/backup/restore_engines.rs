@@ -17,13 +17,14 @@ use super::restore::load::Metered;
 use super::restore::{self, Request, Restore, needs};
 use super::sets::contents;
 use super::source::Source;
+use super::stopped::while_stopped;
 use super::{codec_error, engines, restore_mysql};
 use crate::app::detect::Deployment;
 use crate::app::others::Other;
 use crate::engine::sqlite::{Swap, aside_path};
 use crate::error::{Error, Result};
 use crate::host::compose::project::MountKind;
-use crate::host::{Host, ServiceState, Store};
+use crate::host::{ServiceState, Store};
 use crate::interrupt;
 use crate::progress::{Event, Observer};
 use crate::upgrade::failpoint::reach;
@@ -309,38 +310,7 @@ impl EngineRestore<'_> {
             let _shield = interrupt::shield();
             return act();
         };
-        let host = d.host("restore");
-        let services = self.application();
-        let names: Vec<String> = services.iter().map(|s| s.service.clone()).collect();
-        // As in `change_names`: half of it would be neither the old state nor the new one.
-        let shield = interrupt::shield();
-        let changed = host
-            .stop_services(&services, 0, observer)
-            // Given back at once: nothing would do it after a kill. What was stopped stays so until it is started.
-            .and_then(|()| host.restore_restart_policies(&services))
-            .and_then(|()| reach("restore", "in-names"))
-            .and_then(|()| act());
-        if let Err(e) = &changed
-            && e.code == "restore-halfway"
-        {
-            return changed;
-        }
-        let started = host
-            .start_services(&names, false, observer)
-            .and_then(|()| host.restore_restart_policies(&services));
-        drop(shield);
-        changed?;
-        started.map_err(|e| {
-            let why = e.why.clone().unwrap_or_else(|| e.what.clone());
-            Error {
-                why: Some(format!("the databases are restored, the application is not running: {why}")),
-                ..e
-            }
-        })?;
-        let timeout_s = d.profile.health.timeout_s.unwrap_or(120);
-        host.wait_healthy(&names, timeout_s, observer).map_err(|e| {
-            e.help("the databases are restored and compared; look at the service's log. What was live is kept under its other name")
-        })
+        while_stopped((d, "restore"), &self.application(), observer, &|| {}, act)
     }
 }
 

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use super::{FRESH, Plan, Restore};
 use crate::backup::source::Server;
+use crate::backup::stopped::while_stopped;
 use crate::engine::postgres::session::{ident, literal};
 use crate::error::{Error, Result};
-use crate::host::{Host, ServiceState};
+use crate::host::ServiceState;
 use crate::interrupt;
 use crate::progress::{Event, Observer};
 use crate::upgrade::failpoint::reach;
@@ -42,40 +43,18 @@ impl Restore<'_> {
                     .help("see to what is named, then `repot restore --only media`")
             })
         };
-        // From here on a request to stop waits: half of it would be neither the old state nor the new one, with the
-        // application stopped.
-        let shield = interrupt::shield();
-        let Some(d) = self.to.deployment() else { return change() };
-        let host = d.host(&plan.run);
+        let Some(d) = self.to.deployment() else {
+            let _shield = interrupt::shield();
+            return change();
+        };
         let services: Vec<ServiceState> = self.application().cloned().collect();
-        let names: Vec<String> = services.iter().map(|s| s.service.clone()).collect();
-        let changed = host
-            .stop_services(&services, 0, observer)
-            // Given back at once: nothing would do it after a kill. What was stopped stays so until it is started.
-            .and_then(|()| host.restore_restart_policies(&services))
-            .and_then(|()| reach("restore", "in-names"))
-            .inspect_err(|_| {
-                if let Some(server) = server {
-                    let _ = drop_fresh(plan, server);
-                }
-                self.drop_unpacked(plan);
-            })
-            .and_then(|()| change());
-        // Whatever came of it: the application runs again, on what has the name now.
-        let started = host
-            .start_services(&names, false, observer)
-            .and_then(|()| host.restore_restart_policies(&services));
-        drop(shield);
-        changed?;
-        started.map_err(|e| {
-            let stands = "what was asked for is restored, the application is not running";
-            let why = e.why.clone().unwrap_or_else(|| e.what.clone());
-            Error { why: Some(format!("{stands}: {why}")), ..e }
-        })?;
-        let timeout_s = d.profile.health.timeout_s.unwrap_or(120);
-        host.wait_healthy(&names, timeout_s, observer).map_err(|e| {
-            e.help("the restore is done and compared; look at the service's log. What was live is kept under its other name")
-        })
+        let give_up = || {
+            if let Some(server) = server {
+                let _ = drop_fresh(plan, server);
+            }
+            self.drop_unpacked(plan);
+        };
+        while_stopped((d, &plan.run), &services, observer, &give_up, &change)
     }
 }
 
