@@ -11,6 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
 
 use crate::Limits;
+use crate::chain::chain;
 use crate::request::Request;
 
 /// How much of an answer is read: enough for its reason.
@@ -85,7 +86,7 @@ async fn once(client: &reqwest::Client, request: &Request) -> Result<(), Refusal
         r = r.body(request.body.clone());
     }
     let mut answer =
-        r.send().await.map_err(|e| Refusal { why: reason(e.without_url()), pause: Some(None) })?;
+        r.send().await.map_err(|e| Refusal { why: chain(&e.without_url()), pause: Some(None) })?;
     let status = answer.status();
     if status.is_success() {
         return Ok(());
@@ -110,22 +111,6 @@ async fn once(client: &reqwest::Client, request: &Request) -> Result<(), Refusal
         why.push_str(&format!(": {said}"));
     }
     Err(Refusal { why, pause: again.then(|| wait.map(Duration::from_secs)) })
-}
-
-/// The whole chain: reqwest's own word is only that it could not send.
-fn reason(e: reqwest::Error) -> String {
-    let mut words = e.to_string();
-    let mut source = std::error::Error::source(&e);
-    for _ in 0..8 {
-        let Some(s) = source else { break };
-        let text = s.to_string();
-        if !words.contains(&text) {
-            words.push_str(": ");
-            words.push_str(&text);
-        }
-        source = s.source();
-    }
-    words
 }
 
 /// TLS by rustls with ring; trusts the system's authorities and those of `ca_file`.

@@ -9,6 +9,7 @@
 //! known ([`Redactor`]).
 
 mod alert;
+mod chain;
 mod channel;
 mod config;
 mod http;

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 
 use crate::Limits;
 use crate::alert::Alert;
+use crate::chain::chain;
 use crate::channel::{Channel, Email};
 use crate::config::Security;
 use crate::words;
@@ -56,7 +57,7 @@ pub(crate) fn send(
                 Ok(_) => break,
                 Err(e) => e,
             };
-            let why = reason(&e);
+            let why = chain(&e);
             // A permanent refusal, a bad login or certificate does not get better by itself.
             let hopeless = e.is_permanent() || e.is_tls() || e.is_client() || why.contains("certificate");
             if hopeless || left == 0 {
@@ -122,19 +123,4 @@ fn transport(
             .authentication(vec![Mechanism::Plain, Mechanism::Login]);
     }
     Ok(builder.build())
-}
-
-fn reason(e: &lettre::transport::smtp::Error) -> String {
-    let mut words = e.to_string();
-    let mut source = std::error::Error::source(e);
-    for _ in 0..8 {
-        let Some(s) = source else { break };
-        let text = s.to_string();
-        if !words.contains(&text) {
-            words.push_str(": ");
-            words.push_str(&text);
-        }
-        source = s.source();
-    }
-    words
 }
