@@ -10,13 +10,17 @@ use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::interrupt;
 
 mod conversation;
+mod pipes;
 pub use conversation::Conversation;
+use pipes::{Fifo, Other};
+pub use pipes::{Pipes, Way};
 
 /// How much of a captured stream is kept, in bytes; what tools print beyond it is dropped.
 const CAPTURE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
@@ -37,6 +41,9 @@ pub struct Cmd {
     timeout: Option<Duration>,
     interruptible: bool,
     grace: Duration,
+    /// Where the program's own words begin, among those of docker, and what it is if not the first of them.
+    pipes: Option<(Arc<Pipes>, usize, Option<String>)>,
+    fifo: Option<Arc<Fifo>>,
 }
 
 /// What a finished child said.
@@ -76,6 +83,8 @@ impl Cmd {
             timeout: None,
             interruptible: true,
             grace: Duration::from_secs(5),
+            pipes: None,
+            fifo: None,
         }
     }
     /// Adds an argument.
@@ -131,6 +140,32 @@ impl Cmd {
     #[must_use]
     pub fn grace(mut self, limit: Duration) -> Self {
         self.grace = limit;
+        self
+    }
+
+    /// Says that what follows are the words of a program in a container that sees these pipes; the program is
+    /// `entrypoint`, a shell, or else the first of the words.
+    #[must_use]
+    pub fn pipes(mut self, pipes: Option<Arc<Pipes>>, entrypoint: Option<&str>) -> Self {
+        self.pipes = pipes.map(|p| (p, self.args.len(), entrypoint.map(str::to_owned)));
+        self
+    }
+
+    /// Much is to come or go on this stream: it takes a pipe of its own, where there can be one. To be run with
+    /// [`Cmd::pump`], once at a time.
+    #[must_use]
+    pub fn bulk(mut self, way: Way) -> Self {
+        let Some((pipes, at, entrypoint)) = &self.pipes else { return self };
+        // Without one it is only slower.
+        let Ok(fifo) = pipes.pipe(way) else { return self };
+        let mut words = vec!["-c".to_owned(), fifo.script(), "sh".to_owned()];
+        match entrypoint {
+            // The shell that is the entrypoint takes the script first.
+            Some(e) => words.push(e.clone()),
+            None => words.insert(0, "sh".to_owned()),
+        }
+        self.args.splice(*at..*at, words.into_iter().map(OsString::from));
+        self.fifo = Some(Arc::new(fifo));
         self
     }
 
@@ -206,26 +241,38 @@ impl Cmd {
         input: Option<&mut (dyn Read + Send)>,
         sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
     ) -> Result<(ExitStatus, String)> {
+        let by_pipe = |way| self.fifo.as_deref().filter(|f| f.way == way);
+        let (fifo_in, fifo_out) = (by_pipe(Way::In), by_pipe(Way::Out));
+        let reader = fifo_out
+            .map(|f| f.reader().map_err(|e| Error::io("cannot open a pipe to a container", &e)))
+            .transpose()?;
+        let stream = |piped| if piped { Stdio::piped() } else { Stdio::null() };
         let mut child = self
             .build()
-            .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::piped())
+            .stdin(stream(input.is_some() && fifo_in.is_none()))
+            .stdout(stream(fifo_out.is_none()))
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|e| self.start_error(&e))?;
         let stdin = child.stdin.take();
-        let stdout = child.stdout.take().expect("stdout is piped");
+        let stdout = child.stdout.take();
+        let other = &Other::default();
         let stderr = child.stderr.take().expect("stderr is piped");
 
         let pid = child.id();
         let (status, stderr, fed, drained) = std::thread::scope(|scope| {
             let errors = scope.spawn(move || tail(stderr));
-            let feeder = scope.spawn(move || match (stdin, input) {
-                (Some(to), Some(from)) => feed(from, to),
+            let feeder = scope.spawn(move || match (stdin, fifo_in, input) {
+                (_, Some(fifo), from) => fifo.feed(from.unwrap_or(&mut std::io::empty()), other),
+                (Some(to), _, Some(from)) => feed(from, to),
                 _ => Ok(()),
             });
             let drainer = scope.spawn(move || {
-                let r = drain(stdout, sink);
+                let r = match (reader, stdout) {
+                    (Some(from), _) => Fifo::drain(from, other, sink),
+                    (_, Some(from)) => drain(from, sink),
+                    _ => Ok(()),
+                };
                 if r.is_err() {
                     // Nobody reads any more: end the child rather than leave it blocked on a full pipe.
                     signal_group(pid, rustix::process::Signal::TERM);
@@ -233,6 +280,7 @@ impl Cmd {
                 r
             });
             let status = self.wait(&mut child);
+            other.has_ended(status.as_ref().is_ok_and(ExitStatus::success));
             (
                 status,
                 errors.join().unwrap_or_default(),

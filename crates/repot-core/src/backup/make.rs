@@ -24,7 +24,7 @@ use super::{codec_error, configuration, django, engines, exclude, media, storage
 use crate::app::detect::Deployment;
 use crate::app::profile::MediaRoot;
 use crate::error::{Error, Result};
-use crate::exec::Cmd;
+use crate::exec::{Cmd, Way};
 use crate::interrupt;
 use crate::progress::{Event, Observer, human_bytes};
 use crate::upgrade::failpoint::reach;
@@ -527,7 +527,7 @@ type Chunk<'a> = dyn FnMut(&[u8]) -> Result<()> + Send + 'a;
 
 /// Streams what a dump prints.
 fn dump(cmd: &Cmd, sink: &mut Chunk<'_>) -> Result<()> {
-    let (status, stderr) = cmd.pump(None, sink)?;
+    let (status, stderr) = cmd.clone().bulk(Way::Out).pump(None, sink)?;
     if status.success() {
         return Ok(());
     }

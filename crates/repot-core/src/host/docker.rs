@@ -2,13 +2,14 @@
 //! them up, and nothing here needs more rights than the docker group gives.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::exec::Cmd;
+use crate::exec::{Cmd, Pipes};
 use crate::progress::{Event, Observer};
 
 /// Label on everything that repot makes in Docker; its value is the run.
@@ -142,6 +143,12 @@ impl RunSpec {
     /// The command that runs it.
     #[must_use]
     pub fn cmd(&self) -> Cmd {
+        self.cmd_with(None)
+    }
+
+    /// The command that runs it, with pipes that it mounts.
+    #[must_use]
+    pub fn cmd_with(&self, pipes: Option<Arc<Pipes>>) -> Cmd {
         let mut c = Cmd::new("docker").arg("run");
         if self.detach {
             c = c.arg("-d");
@@ -149,15 +156,12 @@ impl RunSpec {
         if !self.detach || self.remove {
             c = c.arg("--rm");
         }
-        c = c.args([
-            "--pull",
-            "never",
-            "--no-healthcheck",
-            "--log-driver",
-            "json-file",
-            "--log-opt",
-            "max-size=20m",
-        ]);
+        c = c.args(["--pull", "never", "--no-healthcheck"]);
+        // What runs in the foreground is read here; in a log, each byte of a dump would be written once more.
+        c = match self.detach {
+            true => c.args(["--log-driver", "json-file", "--log-opt", "max-size=20m"]),
+            false => c.args(["--log-driver", "none"]),
+        };
         if self.interactive {
             c = c.arg("-i");
         }
@@ -191,7 +195,7 @@ impl RunSpec {
         if let Some(e) = &self.entrypoint {
             c = c.args(["--entrypoint", e]);
         }
-        c.arg(&self.image).args(&self.args)
+        c.arg(&self.image).pipes(pipes, self.entrypoint.as_deref()).args(&self.args)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::backup::codec_error;
 use crate::backup::source::Server;
 use crate::engine::postgres::session::ident;
 use crate::error::{Error, Result, speaks_of_full_disk};
-use crate::exec::{Cmd, last_lines};
+use crate::exec::{Cmd, Way, last_lines};
 use crate::interrupt;
 use crate::progress::{Event, Observer};
 use crate::upgrade::steps::restore::{conninfo_value, is_database_entry};
@@ -86,7 +86,7 @@ impl Loader<'_> {
         let target = format!("--dbname=dbname={}", conninfo_value(there));
         let mut args = vec!["--single-transaction", "--exit-on-error", "--no-password", &target];
         args.extend(more);
-        let cmd = self.server.clients.program("pg_restore", &args, &[]);
+        let cmd = self.server.clients.program("pg_restore", &args, &[]).bulk(Way::In);
         let total_bytes = entry.plain.as_ref().map_or(entry.size_bytes, |p| p.size_bytes);
         let mut input = Metered { from: self.read(entry)?, done_bytes: 0, total_bytes, name, observer };
         let (status, stderr) = cmd.pump(Some(&mut input), &mut |_| Ok(()))?;

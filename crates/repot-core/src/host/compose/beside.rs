@@ -8,6 +8,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::host::ComposeHost;
+use super::relay::{Use, client_in, forget, program_in};
 use crate::engine::postgres::clients::Clients;
 use crate::engine::postgres::session::{Connector, Session, StreamConnector};
 use crate::error::Result;
@@ -25,7 +26,7 @@ impl Drop for Helper {
         drop(self.lease.take());
         // The lease's end stops it too, so a failure here is not for ever.
         let _ = Docker.remove_container(&self.name);
-        super::host::forget(&self.name);
+        forget(&self.name);
     }
 }
 
@@ -37,23 +38,7 @@ struct Beside {
 
 impl Clients for Beside {
     fn program(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Cmd {
-        let mut all: Vec<(&str, &str)> = vec![
-            ("PGHOST", "127.0.0.1"),
-            ("PGUSER", &self.user),
-            // A database or role may be set to read only; repot loads it all the same.
-            ("PGOPTIONS", "-c default_transaction_read_only=off"),
-            ("PGDATABASE", "postgres"),
-        ];
-        if let Some(p) = &self.password {
-            all.push(("PGPASSWORD", p));
-        }
-        all.extend(env.iter().copied());
-        let mut c = Cmd::new("docker").args(["exec", "-i"]);
-        for (k, v) in &all {
-            // The value travels in the environment of the docker command, not in its arguments.
-            c = c.args(["-e", k]).env(k, v);
-        }
-        c.arg(&self.helper.name).arg(name).args(args)
+        client_in(&self.helper.name, (&self.user, self.password.as_deref()), name, args, env)
     }
 }
 
@@ -65,16 +50,14 @@ impl BesideHelper {
     /// A program of the service's image, in the network of the service.
     #[must_use]
     pub fn program(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Cmd {
-        let exec = Cmd::new("docker").args(["exec", "-i"]);
-        let c = env.iter().fold(exec, |c, (k, v)| c.args(["-e", k]).env(k, v));
-        c.arg(&self.0.name).arg(name).args(args)
+        program_in(&self.0.name, name, args, env)
     }
 }
 
 impl ComposeHost {
     /// Starts such a helper. To be called from a thread that lives as long as the process.
     pub fn beside_helper(&self) -> Result<BesideHelper> {
-        leased(self.service_helper(LIFE_S)?).map(BesideHelper)
+        leased(self.service_helper(LIFE_S, Use::Streams)?).map(BesideHelper)
     }
 }
 
@@ -113,7 +96,7 @@ pub(super) fn beside_service(
     password: Option<&str>,
     home: &str,
 ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
-    let name = host.service_helper(LIFE_S)?;
+    let name = host.service_helper(LIFE_S, Use::Streams)?;
     beside(name, format!("the service {}", host.service_name()), user, password, home)
 }
 

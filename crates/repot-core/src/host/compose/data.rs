@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
+use super::pipes;
 use crate::error::{Error, Result, speaks_of_full_disk};
-use crate::exec::Cmd;
+use crate::exec::{Cmd, Way};
 use crate::host::docker::{Docker, MountArg, RunSpec};
 use crate::host::{ClusterState, DataLocation, DataState, Role, SetAside, Store};
 
@@ -323,11 +324,15 @@ pub fn read_tree(run: &str, image: &str, data: &DataLocation) -> Cmd {
 cd -- "$1" 2>/dev/null || exit 44
 tar --version 2>/dev/null | grep -q GNU || exit 45
 exec tar --create --file=- --format=posix --numeric-owner --acls --xattrs --sparse --exclude='./.repot-*' ."#;
+    let pipes = pipes::shared(image, run);
+    let mut mounts =
+        vec![MountArg { source: source.clone(), target: AT.to_owned(), options: "ro".to_owned() }];
+    mounts.extend(pipes.iter().map(|p| pipes::mount(p)));
     RunSpec {
         image: image.to_owned(),
         entrypoint: Some("sh".to_owned()),
         args: ["-c", script, "repot", &below(data, "")].map(str::to_owned).to_vec(),
-        mounts: vec![MountArg { source: source.clone(), target: AT.to_owned(), options: "ro".to_owned() }],
+        mounts,
         network: "none".to_owned(),
         user: "0:0".to_owned(),
         run: run.to_owned(),
@@ -335,7 +340,8 @@ exec tar --create --file=- --format=posix --numeric-owner --acls --xattrs --spar
         unconfined: true,
         ..RunSpec::default()
     }
-    .cmd()
+    .cmd_with(pipes)
+    .bulk(Way::Out)
 }
 
 /// See [`crate::host::Host::read_data_file`].

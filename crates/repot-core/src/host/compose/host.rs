@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::data;
 use super::project::ProjectRef;
+use super::relay::{Guard, Use, client_in, forget, forget_all};
 use crate::engine::postgres::clients::Clients;
 use crate::engine::postgres::session::{Connector, Session, StreamConnector};
 use crate::error::{Error, Result, speaks_of_full_disk};
@@ -99,7 +100,7 @@ impl ComposeHost {
         self.docker.inspect_containers(&self.docker.containers(&filters)?)
     }
 
-    fn database_container(&self) -> Result<String> {
+    pub(super) fn database_container(&self) -> Result<String> {
         self.inspect_services(Some(&self.service))?
             .iter()
             .find(|c| c["State"]["Running"] == true)
@@ -107,57 +108,6 @@ impl ComposeHost {
             .ok_or_else(|| {
                 Error::failed("database-down", format!("the service {} is not running", self.service))
             })
-    }
-
-    /// A helper container in the network of `server`, through which connections to it are carried; made when
-    /// it is not there. `life_s` bounds how long it may outlive a process that was killed.
-    ///
-    /// Nothing is ever run by `docker exec` in the server's own container: a process that is orphaned there
-    /// becomes a child of process 1, the postmaster, and when it dies of a signal the postmaster takes it for a
-    /// crashed backend and restarts every connection.
-    fn relay(&self, name: &str, server: &str, image: Option<&str>, life_s: &str) -> Result<()> {
-        static MAKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
-        // Several threads connect at once, and the first of them makes it.
-        let _one = MAKING.lock();
-        if seen(name) {
-            return Ok(());
-        }
-        let Some(target) = self.docker.container(server)? else {
-            return Err(Error::failed("server-gone", format!("the container {server} is gone")).retryable());
-        };
-        let network = format!("container:{}", target["Id"].as_str().unwrap_or_default());
-        let image = image.or(target["Image"].as_str()).unwrap_or_default();
-        if let Some(c) = self.docker.container(name)? {
-            if c["State"]["Running"] == true && c["HostConfig"]["NetworkMode"] == network.as_str() {
-                remember(name);
-                return Ok(());
-            }
-            self.docker.remove_container(name)?;
-        }
-        let spec = RunSpec {
-            image: image.to_owned(),
-            name: name.to_owned(),
-            entrypoint: Some("bash".to_owned()),
-            // bash as process 1 reaps what connections leave behind.
-            args: vec!["-c".to_owned(), format!("trap exit TERM; sleep {life_s} & wait")],
-            network,
-            run: self.run.clone(),
-            labels: vec![
-                ("repot.role".to_owned(), "helper".to_owned()),
-                ("repot.project".to_owned(), self.at.name.clone()),
-            ],
-            detach: true,
-            remove: true,
-            ..RunSpec::default()
-        };
-        let out = spec.cmd().uninterruptible().output()?;
-        if out.ok() {
-            remember(name);
-            return Ok(());
-        }
-        Err(Error::failed("relay", format!("no helper container can be started beside {server}"))
-            .why(crate::exec::last_lines(&out.stderr, 3))
-            .retryable())
     }
 
     /// Ties the server to this process: when repot is gone, however it went, the server is asked to stop. Without
@@ -175,61 +125,17 @@ impl ComposeHost {
         Ok(())
     }
 
-    /// Carries one connection: bash opens it itself, so the image needs no client at all, and `cat` is in every
-    /// image.
-    pub(super) fn carrier(relay: &str, host: &str) -> Cmd {
-        let script = format!("exec 3<>/dev/tcp/{host}/5432 || exit 1; cat <&3 & cat >&3; kill $!");
-        Cmd::new("docker").args(["exec", "-i", relay, "bash", "-c", &script])
+    pub(super) fn run(&self) -> &str {
+        &self.run
     }
 
-    /// The relay beside an own server; client programs run in it too.
-    fn own_relay(&self, role: Role) -> Result<String> {
-        let server = self.server_name(role);
-        let name = format!("{server}-relay");
-        let image = Some(self.client_image.as_str()).filter(|i| !i.is_empty());
-        self.relay(&name, &server, image, "infinity")?;
-        Ok(name)
+    pub(super) fn project_name(&self) -> &str {
+        &self.at.name
     }
 
-    /// A client program in a relay, talking to the server beside it.
-    fn client_in(
-        relay: &str,
-        superuser: &str,
-        program: &str,
-        args: &[String],
-        env: &[(String, String)],
-    ) -> Cmd {
-        let mut all = vec![
-            ("PGHOST".to_owned(), "127.0.0.1".to_owned()),
-            ("PGUSER".to_owned(), superuser.to_owned()),
-            // A database or role may be set to read only; repot loads it all the same.
-            ("PGOPTIONS".to_owned(), "-c default_transaction_read_only=off".to_owned()),
-            ("PGDATABASE".to_owned(), "postgres".to_owned()),
-        ];
-        all.extend(env.iter().cloned());
-        let mut c = Cmd::new("docker").args(["exec", "-i"]);
-        for (k, v) in &all {
-            // The value travels in the environment of the docker command, not in its arguments.
-            c = c.args(["-e", k]).env(k, v);
-        }
-        c.arg(relay).arg(program).args(args)
-    }
-
-    /// A relay beside the service's container, removed when the connector is.
-    fn service_relay(&self) -> Result<Guard> {
-        Ok(Guard { docker: self.docker.clone(), name: self.service_helper("3600")? })
-    }
-
-    /// A helper container beside the service's, with a name of its own.
-    pub(super) fn service_helper(&self, life_s: &str) -> Result<String> {
-        self.helper_beside(&self.database_container()?, life_s)
-    }
-
-    /// A helper container beside another one, with a name of its own.
-    pub(super) fn helper_beside(&self, container: &str, life_s: &str) -> Result<String> {
-        let name = format!("repot-{}-{}-relay-{:x}", self.at.name, self.run, unique());
-        self.relay(&name, container, None, life_s)?;
-        Ok(name)
+    /// The image whose programs work on own servers, where one was chosen.
+    pub(super) fn client_image(&self) -> Option<&str> {
+        Some(self.client_image.as_str()).filter(|i| !i.is_empty())
     }
 
     pub(super) fn service_name(&self) -> &str {
@@ -245,45 +151,22 @@ pub(super) fn let_go(name: &str) {
     drop(LEASES.lock().ok().and_then(|mut all| all.remove(name)));
 }
 
-/// Removes a container when it is dropped.
-#[derive(Debug)]
-struct Guard {
-    docker: Docker,
-    name: String,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // It has an end of its own, so a failure here is not for ever.
-        let _ = self.docker.remove_container(&self.name);
-    }
-}
-
-/// Different at every call, in every process.
-fn unique() -> u64 {
+pub(super) fn unique() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     (u64::from(std::process::id()) << 16) + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
-/// Relays that this process has found in order: asking Docker again before each of hundreds of connections would
-/// cost more than the connections.
-static SEEN: std::sync::Mutex<std::collections::BTreeSet<String>> =
-    std::sync::Mutex::new(std::collections::BTreeSet::new());
-
-fn seen(relay: &str) -> bool {
-    SEEN.lock().is_ok_and(|s| s.contains(relay))
-}
-
-fn remember(relay: &str) {
-    if let Ok(mut s) = SEEN.lock() {
-        s.insert(relay.to_owned());
-    }
-}
-
-pub(super) fn forget(relay: &str) {
-    if let Ok(mut s) = SEEN.lock() {
-        s.remove(relay);
-    }
+/// A client program beside an own server, which asks for no password.
+fn own_client_in(
+    relay: &str,
+    superuser: &str,
+    program: &str,
+    args: &[String],
+    env: &[(String, String)],
+) -> Cmd {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    client_in(relay, (superuser, None), program, &args, &env)
 }
 
 /// A connector to an own server: makes its relay when the first connection needs it.
@@ -719,7 +602,7 @@ impl Host for ComposeHost {
         env: &[(String, String)],
     ) -> Result<Cmd> {
         let relay = self.own_relay(role)?;
-        Ok(Self::client_in(&relay, superuser, program, args, env))
+        Ok(own_client_in(&relay, superuser, program, args, env))
     }
 
     fn own_client(
@@ -732,8 +615,8 @@ impl Host for ComposeHost {
     ) -> Result<Cmd> {
         let server = self.server_name(role);
         let relay = format!("{server}-own");
-        self.relay(&relay, &server, None, "infinity")?;
-        Ok(Self::client_in(&relay, superuser, program, args, env))
+        self.relay(&relay, &server, None, "infinity", Use::Streams)?;
+        Ok(own_client_in(&relay, superuser, program, args, env))
     }
 
     fn service_connector(
@@ -824,9 +707,7 @@ impl Host for ComposeHost {
     }
 
     fn end_leftovers(&self) -> Result<()> {
-        if let Ok(mut s) = SEEN.lock() {
-            s.clear();
-        }
+        forget_all();
         let filters = [format!("label={LABEL_RUN}={}", self.run), "label=repot.role=helper".to_owned()];
         for id in self.docker.containers(&filters)? {
             self.docker.remove_container(&id)?;

@@ -4,6 +4,8 @@ pub mod beside;
 pub mod data;
 pub mod edit;
 pub mod host;
+mod pipes;
 pub mod project;
+mod relay;
 pub mod throw_away;
 pub mod tree;

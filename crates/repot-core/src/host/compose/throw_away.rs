@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::beside::beside;
 use super::host::{ComposeHost, OWN_HBA, SERVER_START, START, ServiceExtras, let_go, random_password};
 use super::project::ProjectRef;
+use super::relay::Use;
 use crate::engine::postgres::clients::Clients;
 use crate::engine::postgres::session::Connector;
 use crate::error::{Error, Result, speaks_of_full_disk};
@@ -100,7 +101,7 @@ pub fn throw_away(
     }
     let server = ThrowAway { name: name.clone() };
     host.hold(&name)?;
-    let helper = host.helper_beside(&name, "604800")?;
+    let helper = host.helper_beside(&name, "604800", Use::Streams)?;
     let (connector, clients) =
         beside(helper, "the throw-away server".to_owned(), superuser, None, "postgres")?;
     let started = Instant::now();

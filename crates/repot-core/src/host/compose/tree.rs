@@ -9,8 +9,9 @@
 
 use super::data::in_store;
 use super::host::ComposeHost;
+use super::pipes;
 use crate::error::{Error, Result, speaks_of_full_disk};
-use crate::exec::{Cmd, last_lines};
+use crate::exec::{Cmd, Way, last_lines};
 use crate::host::docker::{Docker, MountArg, RunSpec};
 use crate::host::{DataLocation, NO_TAR, Store};
 
@@ -164,15 +165,15 @@ impl ComposeHost {
     pub fn unpack_tree(&self, image: &str, tree: &Tree, live: bool, run: &str) -> Cmd {
         let (Store::Bind(source) | Store::Volume(source)) = &tree.store;
         let to = if live { &tree.dir } else { &tree.fresh };
+        let pipes = pipes::shared(image, run);
+        let mut mounts =
+            vec![MountArg { source: source.clone(), target: "/repot".to_owned(), options: String::new() }];
+        mounts.extend(pipes.iter().map(|p| pipes::mount(p)));
         RunSpec {
             image: image.to_owned(),
             entrypoint: Some("sh".to_owned()),
             args: ["-c", UNPACK, "repot", to].map(str::to_owned).to_vec(),
-            mounts: vec![MountArg {
-                source: source.clone(),
-                target: "/repot".to_owned(),
-                options: String::new(),
-            }],
+            mounts,
             network: "none".to_owned(),
             user: "0:0".to_owned(),
             run: run.to_owned(),
@@ -181,7 +182,8 @@ impl ComposeHost {
             unconfined: true,
             ..RunSpec::default()
         }
-        .cmd()
+        .cmd_with(pipes)
+        .bulk(Way::In)
     }
 
     /// Gives the fresh directory the name of the live one, which is kept aside.

@@ -289,7 +289,7 @@ fn needs_own_client(cx: &Context, facts: &ClusterFacts, database: &str) -> Resul
 }
 
 fn checked(cmd: &crate::exec::Cmd, sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send)) -> Result<()> {
-    let (status, stderr) = cmd.pump(None, sink)?;
+    let (status, stderr) = cmd.clone().bulk(crate::exec::Way::Out).pump(None, sink)?;
     if status.success() {
         return Ok(());
     }

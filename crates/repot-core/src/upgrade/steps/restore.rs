@@ -12,7 +12,7 @@ use super::backup::{fingerprint_of, globals_sql, set_of};
 use crate::engine::postgres::facts::ClusterFacts;
 use crate::engine::postgres::session::{ident, literal};
 use crate::error::{Error, Kind, Result, speaks_of_full_disk};
-use crate::exec::Cmd;
+use crate::exec::{Cmd, Way};
 use crate::host::{Role, ServerSpec};
 use crate::upgrade::plan::Step;
 use crate::verify::{TakeOptions, compare_databases, take};
@@ -176,7 +176,7 @@ fn load_database(
         "--no-password".to_owned(),
         format!("--dbname=dbname={}", conninfo_value(name)),
     ];
-    let cmd = cx.host.client(role, &facts.superuser, "pg_restore", &args, &[])?;
+    let cmd = cx.host.client(role, &facts.superuser, "pg_restore", &args, &[])?.bulk(Way::In);
     let mut input = Metered { from: open(dir, entry)?, done: before, total, cx, name };
     let (status, stderr) = cmd.pump(Some(&mut input), &mut |_| Ok(()))?;
     if status.success() { Ok(()) } else { Err(restore_error(&stderr)) }
