@@ -6,4 +6,5 @@ pub mod edit;
 pub mod host;
 pub mod project;
 pub mod throw_away;
+pub mod throw_away_mysql;
 pub mod tree;
