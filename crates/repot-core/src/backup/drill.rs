@@ -6,11 +6,11 @@ use repot_store::archive::{Owners, PackOptions, RestoreMode, UnpackOptions, fing
 use repot_store::stored::{self, archive_error, inspect_options};
 use repot_store::{Engine, FileKind, Manifest};
 
-use super::codec_error;
 use super::restore::load::Loader;
 use super::restore::roles::missing_roles;
 use super::sets::{Checker, Damage, contents};
 use super::source::Server;
+use super::{codec_error, drill_mysql};
 use crate::engine::sqlite::Swap;
 use crate::error::{Error, Kind, Result};
 use crate::host::compose::throw_away::throw_away;
@@ -56,10 +56,8 @@ fn databases(
     match manifest.engine() {
         Engine::Postgresql => {}
         Engine::Sqlite => return sqlite(checker, set, manifest, &wanted),
-        engine => {
-            let what = format!("{set}: repot restores no {} into a throw-away server yet", engine.title());
-            return Err(Error::refused("no-drill", what)
-                .help("`repot verify --level archive`, or `repot restore --to mysql://...` into a database of its own"));
+        Engine::Mariadb | Engine::Mysql => {
+            return drill_mysql::databases(checker, set, manifest, &wanted, observer);
         }
     }
     let run = new_run_id();
@@ -95,17 +93,24 @@ fn databases(
             .load(entry, (&name, &fresh), observer)
             .and_then(|()| loader.differs((&name, &fresh), want));
         reach("verify", "restored")?;
-        match outcome {
-            Ok(None) => {}
-            Ok(Some(why)) => damages.push(damaged(&entry.name, format!("restored, {name} differs: {why}"))),
-            // The server's own words about the dump; anything else says nothing about the set.
-            Err(e) if e.code == "restore-failed" || e.kind == Kind::Differences => {
-                damages.push(damaged(&entry.name, format!("{name} cannot be restored: {}", words(&e))));
-            }
-            Err(e) => return Err(e),
-        }
+        damages.extend(judged(&entry.name, &name, outcome)?);
     }
     Ok(damages)
+}
+
+/// What came of restoring a database, as a damage of its file. An error that says nothing of the set is passed on.
+pub(super) fn judged(file: &str, name: &str, outcome: Result<Option<String>>) -> Result<Option<Damage>> {
+    let what = match outcome {
+        Ok(None) => return Ok(None),
+        Ok(Some(why)) => format!("restored, {name} differs: {why}"),
+        Err(e) if e.code == "restored-differs" => format!("restored, {name} differs: {}", words(&e)),
+        // The server's own words about the dump.
+        Err(e) if e.code == "restore-failed" || e.kind == Kind::Differences => {
+            format!("{name} cannot be restored: {}", words(&e))
+        }
+        Err(e) => return Err(e),
+    };
+    Ok(Some(Damage { file: file.to_owned(), what }))
 }
 
 /// A file of SQLite needs no server.

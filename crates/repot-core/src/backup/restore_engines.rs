@@ -4,21 +4,20 @@
 //! application runs; then the application is stopped, the new one takes the live one's place, and the live one is kept.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::PathBuf;
 
 use repot_store::codec::Keys;
 use repot_store::retention::Content;
 use repot_store::storage::Storage;
-use repot_store::{Engine, FileEntry, FileKind, Manifest, stored};
+use repot_store::{Engine, FileEntry, FileKind, Manifest};
 use serde::Serialize;
 
-use super::restore::load::Metered;
+use super::load_mysql::metered;
 use super::restore::{self, Request, Restore, needs};
 use super::sets::contents;
 use super::source::Source;
 use super::stopped::while_stopped;
-use super::{codec_error, engines, restore_mysql};
+use super::{engines, restore_mysql};
 use crate::app::detect::Deployment;
 use crate::app::others::Other;
 use crate::engine::sqlite::{Swap, aside_path};
@@ -237,18 +236,6 @@ impl EngineRestore<'_> {
         running.filter(|s| users.contains(s.service.as_str())).cloned().collect()
     }
 
-    /// A database's content.
-    pub(super) fn read<'o>(
-        &self,
-        d: &'o Database,
-        observer: &'o dyn Observer,
-    ) -> Result<Metered<'o, impl Read + Send + use<>>> {
-        let from = stored::read(self.storage, self.set, &d.entry, self.keys)
-            .map_err(|e| codec_error(&d.entry.name, e))?;
-        let total_bytes = d.entry.plain.as_ref().map_or(d.entry.size_bytes, |p| p.size_bytes);
-        Ok(Metered { from, done_bytes: 0, total_bytes, name: &d.name, observer })
-    }
-
     /// Does what the plan says.
     pub fn carry_out(&self, plan: &Plan, observer: &dyn Observer) -> Result<()> {
         if !plan.databases.is_empty() {
@@ -283,7 +270,7 @@ impl EngineRestore<'_> {
         let swaps: Vec<(Swap, &Database)> =
             plan.databases.iter().map(|d| (Swap::new(&PathBuf::from(&d.to), &plan.run), d)).collect();
         let made = swaps.iter().try_for_each(|(swap, d)| {
-            swap.receive(&mut self.read(d, observer)?)?;
+            swap.receive(&mut metered((self.storage, self.set, self.keys), &d.entry, observer)?)?;
             tell(observer, format!("comparing {}", d.name));
             swap.compare((&d.want, self.manifest.server_version_num))?;
             reach("restore", "after-database")

@@ -7,8 +7,8 @@
 
 use repot_store::Engine;
 
+use super::load_mysql::{EVENT, Loader};
 use super::restore::FRESH;
-use super::restore::load::settle;
 use super::restore_engines::{Database, EngineRestore, Plan, tell, untouched};
 use crate::engine::mysql::clients::Clients;
 use crate::engine::mysql::dump::{load, plain_dump};
@@ -21,10 +21,7 @@ use crate::interrupt;
 use crate::progress::Observer;
 use crate::upgrade::failpoint::reach;
 use crate::upgrade::steps::restore::aside_name;
-use crate::verify::{DatabaseFingerprint, compare_databases};
-
-/// Kind of the objects that are compared, and loaded, last.
-const EVENT: &str = "event";
+use crate::verify::DatabaseFingerprint;
 
 /// Completes a plan: what is there, and what becomes of it.
 pub(super) fn plan(clients: &Clients, plan: &mut Plan) -> Result<()> {
@@ -42,10 +39,8 @@ pub(super) fn plan(clients: &Clients, plan: &mut Plan) -> Result<()> {
 }
 
 struct Restorer<'a> {
-    of: &'a EngineRestore<'a>,
-    clients: &'a Clients,
+    loader: Loader<'a>,
     engine: Engine,
-    observer: &'a dyn Observer,
 }
 
 /// Does what the plan says of databases.
@@ -55,7 +50,9 @@ pub(super) fn carry_out(
     clients: &Clients,
     observer: &dyn Observer,
 ) -> Result<()> {
-    let r = Restorer { of, clients, engine: plan.engine, observer };
+    let EngineRestore { storage, set, manifest, keys, .. } = *of;
+    let loader = Loader { clients, storage, set, manifest, keys, observer };
+    let r = Restorer { loader, engine: plan.engine };
     r.drop_leftovers()?;
     let fresh = |d: &Database| aside_name(&d.to, &plan.run).replace("_repot_", FRESH);
     let made = plan.databases.iter().try_for_each(|d| {
@@ -81,93 +78,47 @@ pub(super) fn carry_out(
 }
 
 impl Restorer<'_> {
-    fn session(&self, database: Option<&str>) -> Result<Session> {
-        Session::open(self.clients, database)
-    }
-
     fn drop(&self, name: &str) -> Result<()> {
-        self.session(None)?.execute(&format!("DROP DATABASE IF EXISTS {}", ident(name)))
+        self.loader.session(None)?.execute(&format!("DROP DATABASE IF EXISTS {}", ident(name)))
     }
 
     /// Removes what a restore that was cut off left: databases that were being loaded.
     fn drop_leftovers(&self) -> Result<()> {
-        let mut session = self.session(None)?;
+        let mut session = self.loader.session(None)?;
         let names = session.query("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")?;
         for name in names.into_iter().flatten() {
             if crate::engine::mysql::facts::is_ours(&name) && name.contains(FRESH) {
-                tell(self.observer, format!("removing {name}, which an earlier restore left"));
+                tell(self.loader.observer, format!("removing {name}, which an earlier restore left"));
                 session.execute(&format!("DROP DATABASE {}", ident(&name)))?;
             }
         }
         Ok(())
     }
 
-    /// Makes a database anew, with its character set.
-    fn create(&self, name: &str, like: &DatabaseFingerprint) -> Result<()> {
-        let plain = |s: &str| !s.is_empty() && s.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !plain(&like.encoding) || !plain(&like.collate) {
-            return Err(Error::failed("backup-set", "the set's character set is no name"));
-        }
-        let mut session = self.session(None)?;
-        session.execute(&format!("DROP DATABASE IF EXISTS {}", ident(name)))?;
-        let (set, collate) = (&like.encoding, &like.collate);
-        session.execute(&format!("CREATE DATABASE {} CHARACTER SET {set} COLLATE {collate}", ident(name)))
-    }
-
     /// Makes the database `to` from the set, without its events, and compares it; the events.
     fn fill(&self, d: &Database, to: &str) -> Result<String> {
-        self.create(to, &d.want)?;
-        let mut input = WithoutEvents::new(self.of.read(d, self.observer)?);
-        load(self.clients, to, &mut input)?;
-        tell(self.observer, format!("comparing {}", d.name));
-        self.compare(to, &d.name, &d.want, self.of.manifest.server_version_num, false)?;
+        let l = &self.loader;
+        l.create(to, &d.want)?;
+        let mut input = WithoutEvents::new(l.read(&d.entry)?);
+        load(l.clients, to, &mut input)?;
+        tell(l.observer, format!("comparing {}", d.name));
+        l.compare(to, &d.name, &d.want, l.manifest.server_version_num, false)?;
         input.events()
     }
 
-    /// Compares a database that is `there` with what it must be; `name` is the one of the set, if it is of the set.
-    fn compare(
-        &self,
-        there: &str,
-        name: &str,
-        want: &DatabaseFingerprint,
-        then: u32,
-        events: bool,
-    ) -> Result<()> {
-        let mut session = self.session(Some(there))?;
-        let now = version(&mut session)?.num;
-        let mut found = take(&mut session, there)?.fingerprint;
-        let mut want = want.clone();
-        for m in self.of.manifest.moved_sequences.iter().filter(|m| m.database == name) {
-            settle(m, &mut want.sequences, &found.sequences);
-        }
-        for side in [&mut want, &mut found] {
-            side.schema.retain(|o| events || o.kind != EVENT);
-        }
-        let c = compare_databases((&want, then), (&found, now));
-        if c.same() {
-            return Ok(());
-        }
-        Err(Error::new(
-            Kind::Differences,
-            "restored-differs",
-            format!("the database {there} is not what it must be"),
-        )
-        .why(c.summary(10)))
-    }
-
     fn load_events(&self, to: &str, events: &str) -> Result<()> {
-        if events.is_empty() { Ok(()) } else { load(self.clients, to, &mut events.as_bytes()) }
+        if events.is_empty() { Ok(()) } else { load(self.loader.clients, to, &mut events.as_bytes()) }
     }
 
     /// Copies a database, without its events, and compares; the events and the fingerprint of what was copied.
     fn copy(&self, from: &str, to: &str) -> Result<(String, DatabaseFingerprint)> {
-        let mut session = self.session(Some(from))?;
+        let mut session = self.loader.session(Some(from))?;
         let num = version(&mut session)?.num;
         let want = take(&mut session, from)?.fingerprint;
         drop(session);
-        self.create(to, &want)?;
-        tell(self.observer, format!("copying {from} to {to}"));
-        let cmd = plain_dump(self.clients, from, self.engine);
+        self.loader.create(to, &want)?;
+        tell(self.loader.observer, format!("copying {from} to {to}"));
+        let cmd = plain_dump(self.loader.clients, from, self.engine);
         let (reader, mut writer) = std::io::pipe().map_err(|e| Error::io("cannot make a pipe", &e))?;
         let mut input = WithoutEvents::new(reader);
         let (dumped, loaded) = std::thread::scope(|scope| {
@@ -178,7 +129,7 @@ impl Restorer<'_> {
                         .map_err(|e| Error::io("the copy cannot be written", &e))
                 })
             });
-            let loaded = load(self.clients, to, &mut input);
+            let loaded = load(self.loader.clients, to, &mut input);
             if loaded.is_err() {
                 // Nobody reads any more: the dump must come to its end.
                 let _ = std::io::copy(&mut input, &mut std::io::sink());
@@ -191,7 +142,7 @@ impl Restorer<'_> {
             return Err(Error::failed("dump-failed", format!("the database {from} cannot be copied"))
                 .why(crate::exec::last_lines(&stderr, 4)));
         }
-        self.compare(to, "", &want, num, false)?;
+        self.loader.compare(to, "", &want, num, false)?;
         Ok((input.events()?, want))
     }
 
@@ -199,7 +150,7 @@ impl Restorer<'_> {
     fn put_in_place(&self, d: &Database) -> Result<()> {
         let Some(aside) = &d.aside else {
             // It was looked at before the question and the load; somebody may have filled it since.
-            if contents(&mut self.session(None)?, &d.to)?.is_some_and(|n| n > 0) {
+            if contents(&mut self.loader.session(None)?, &d.to)?.is_some_and(|n| n > 0) {
                 return Err(untouched(
                     Error::refused("database-live", format!("the database {} is not empty any more", d.to))
                         .why("it was empty when the restore was planned"),
@@ -221,11 +172,11 @@ impl Restorer<'_> {
         };
         let Err(e) = self.finish(d) else { return Ok(()) };
         // What was live comes back from its copy.
-        let num = self.session(None).and_then(|mut s| version(&mut s)).map_or(0, |v| v.num);
+        let num = self.loader.session(None).and_then(|mut s| version(&mut s)).map_or(0, |v| v.num);
         let back = self
             .copy(aside, &d.to)
             .and_then(|_| self.load_events(&d.to, &events))
-            .and_then(|()| self.compare(&d.to, "", &live, num, true));
+            .and_then(|()| self.loader.compare(&d.to, "", &live, num, true));
         Err(match back {
             Ok(()) => {
                 let _ = self.drop(aside);
@@ -247,7 +198,7 @@ impl Restorer<'_> {
 
     /// Events that are there may have run by now, so rows are not compared again.
     fn compare_events(&self, d: &Database) -> Result<()> {
-        let mut session = self.session(Some(&d.to))?;
+        let mut session = self.loader.session(Some(&d.to))?;
         let found = take(&mut session, &d.to)?.fingerprint;
         let events = |f: &DatabaseFingerprint| -> Vec<_> {
             f.schema.iter().filter(|o| o.kind == EVENT).map(|o| (o.name.clone(), o.digest.clone())).collect()

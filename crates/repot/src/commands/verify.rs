@@ -67,23 +67,14 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
         let checker =
             Checker { storage: &place.storage, level, keys: &keys, scratch_dir: &std::env::temp_dir() };
         let mut damages = check(&checker, name, m, &|_| true, &progress)?;
-        let mut proved = asked;
         if asked == LevelArg::Restore && damages.is_empty() {
-            match drill(&checker, name, m, &progress) {
-                Ok(found) => damages = found,
-                // Whoever drills what is due is not kept from the others by what cannot be drilled.
-                Err(e) if e.code == "no-drill" && args.set == DUE => {
-                    say(format!("note: {name}: {e}"));
-                    proved = LevelArg::Archive;
-                }
-                Err(e) => return Err(e),
-            }
+            damages = drill(&checker, name, m, &progress)?;
         }
         Ok(Checked {
             set: name.to_owned(),
             storage: place.name.clone(),
             address: place.address.clone(),
-            level: level_name(proved),
+            level: level_name(asked),
             files: m.files.len(),
             size_bytes: m.size_bytes(),
             damages,

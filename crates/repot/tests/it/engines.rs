@@ -184,6 +184,26 @@ fn a_sqlite_set_that_is_cut_off_or_damaged_never_counts() {
     assert_eq!(sqlite_content(&other), before);
 }
 
+/// A drill finds a set good, and finds one whose table `item` had another number of rows, though every checksum is right.
+#[track_caller]
+fn drilled(s: &Stack, set: &str, file: &str, rows: &str) {
+    let _ = s.repot(&["verify", "--level", "restore"]).ok().prints(&["good (restore"]);
+    let dir = s.dir().join(".repot/backups").join(set);
+    let change = format!(
+        "cp manifest.json manifest.sha256 ../..; sed -i 's/\"rows\": {rows},/\"rows\": 17,/' manifest.json; \
+         grep -q '\"rows\": 17,' manifest.json; sha256sum manifest.json > manifest.sha256"
+    );
+    let _ = sh(&dir, &[], &change);
+    let _ = s.repot(&["verify"]).ok().prints(&["good (archive"]);
+    let _ = s.repot(&["verify", "--level", "restore"]).exits(4).prints(&["damaged", file, "differs", "item"]);
+    let _ = sh(&dir, &[], "mv ../../manifest.json ../../manifest.sha256 .");
+    let _ = s.repot_failing(&["verify", "--level", "restore"], "verify::restored=return(kill)").was_killed();
+    wait_for("the throw-away server is gone", || {
+        let left = "docker ps -aq --filter label=repot.role=drill --filter name=repot-verify";
+        sh(s.dir(), &[], left).is_empty().then_some(())
+    });
+}
+
 // ---------------------------------------------------------------- MariaDB
 
 pub(crate) const MARIADB_CONTENT: &str = "
@@ -273,6 +293,7 @@ fn a_mariadb_application_is_backed_up_while_it_writes_and_comes_back() {
     let _ = s.repot(&["check"]).exits(3).says(&["is a PostgreSQL server"]);
     let m = manifest(&s, &set);
     assert_eq!(m["server_version_num"].as_u64().unwrap() / 100, 1011);
+    drilled(&s, &set, "app.sql", "3003");
 
     // The manifest's own words, into a database of another name.
     let file = m["files"].as_array().unwrap().iter().find(|f| f["database"] == "app").unwrap();

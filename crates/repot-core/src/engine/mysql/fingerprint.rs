@@ -1,6 +1,7 @@
 //! The fingerprint of one database, read in the session's snapshot.
 
 use super::session::{Row, Session, ident, literal};
+use super::views::unqualified;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::verify::{DatabaseFingerprint, Method, SchemaObject, SequenceFingerprint, TableFingerprint};
@@ -69,6 +70,7 @@ pub fn take(session: &mut Session, database: &str) -> Result<Content> {
         match kind.as_str() {
             "VIEW" | "SYSTEM VIEW" => {
                 let text = shown(session, &format!("SHOW CREATE VIEW {}", ident(&name)), 1)?;
+                let text = unqualified(&text, &ident(database));
                 fp.schema.push(SchemaObject::new("view", &name, &text));
             }
             "SEQUENCE" => {

@@ -9,5 +9,6 @@ pub mod events;
 pub mod facts;
 mod fingerprint;
 pub mod session;
+mod views;
 
 pub use fingerprint::{Content, take};

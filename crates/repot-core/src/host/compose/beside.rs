@@ -57,8 +57,13 @@ impl BesideHelper {
 impl ComposeHost {
     /// Starts such a helper. To be called from a thread that lives as long as the process.
     pub fn beside_helper(&self) -> Result<BesideHelper> {
-        leased(self.service_helper(LIFE_S, Use::Streams)?).map(BesideHelper)
+        helper(self.service_helper(LIFE_S, Use::Streams)?)
     }
+}
+
+/// The helper container `name`, which ends with this.
+pub(super) fn helper(name: String) -> Result<BesideHelper> {
+    leased(name).map(BesideHelper)
 }
 
 /// The end of a helper whose lease failed: a week, in seconds.

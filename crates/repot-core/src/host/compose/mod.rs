@@ -8,4 +8,5 @@ mod pipes;
 pub mod project;
 mod relay;
 pub mod throw_away;
+pub mod throw_away_mysql;
 pub mod tree;
