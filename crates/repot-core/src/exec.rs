@@ -16,7 +16,9 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 
 mod conversation;
+mod filter;
 pub use conversation::Conversation;
+pub use filter::{Filter, JudgeEnd};
 
 /// How much of a captured stream is kept, in bytes; what tools print beyond it is dropped.
 const CAPTURE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
