@@ -17,8 +17,10 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 
 mod conversation;
+mod filter;
 mod pipes;
 pub use conversation::Conversation;
+pub use filter::{Filter, JudgeEnd};
 use pipes::{Fifo, Other};
 pub use pipes::{Pipes, Way};
 

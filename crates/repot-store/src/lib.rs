@@ -11,6 +11,7 @@ mod dump_form;
 mod manifest;
 pub mod retention;
 mod set;
+pub mod signature;
 pub mod storage;
 pub mod stored;
 

@@ -200,6 +200,9 @@ pub struct Manifest {
     /// What the user called it.
     #[serde(default)]
     pub label: Option<String>,
+    /// The fingerprint of the OpenPGP key that its signature is of, in lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
     /// `server_version_num` of the server it was taken from.
     pub server_version_num: u32,
     /// Version of the client that wrote the dumps, as it calls itself; a pg_restore at least as new reads them.

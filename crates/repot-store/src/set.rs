@@ -263,6 +263,7 @@ mod tests {
                 root: None,
                 at_root: false,
             }],
+            signed_by: None,
             moved_sequences: Vec::new(),
             image: None,
             next_transaction: None,

@@ -20,6 +20,7 @@ use crate::destinations::{Copies, Destinations};
 use crate::dump_form::Ends;
 use crate::manifest::{FileEntry, FileKind, MadeBy, Manifest, Plain};
 use crate::set::{MANIFEST_NAME, hex};
+use crate::signature::SIGNATURE_NAME;
 use crate::storage::{Reader, Storage, StorageError};
 
 /// Name of the manifest's checksum, in the form of `sha256sum`.
@@ -142,14 +143,20 @@ fn storage_io(e: StorageError) -> CodecError {
     CodecError::Io(io::Error::other(e))
 }
 
-/// Writes the manifest, which makes the set complete.
-pub fn complete(to: &Destinations, set: &str, manifest: &Manifest) -> Result<(), StorageError> {
-    let config = |e: &dyn std::fmt::Display| StorageError::Config(format!("the manifest of {set}: {e}"));
-    let text = serde_json::to_vec_pretty(manifest).map_err(|e| config(&e))?;
-    let sum = format!("{}  {MANIFEST_NAME}\n", hex(&sha2::Sha256::digest(&text)));
-    for (name, bytes) in [(MANIFEST_SUM_NAME, sum.as_bytes()), (MANIFEST_NAME, text.as_slice())] {
+/// Writes the manifest's text, which makes the set complete; before it its checksum and its signature, where it has one.
+pub fn complete(
+    to: &Destinations,
+    set: &str,
+    text: &[u8],
+    signature: Option<&[u8]>,
+) -> Result<(), StorageError> {
+    let sum = format!("{}  {MANIFEST_NAME}\n", hex(&sha2::Sha256::digest(text)));
+    let signature = signature.map(|s| (SIGNATURE_NAME, s));
+    let last = [(MANIFEST_SUM_NAME, sum.as_bytes()), (MANIFEST_NAME, text)];
+    for (name, bytes) in signature.into_iter().chain(last) {
+        let config = |e: io::Error| StorageError::Config(format!("{name} of {set}: {e}"));
         let mut out = to.writer(&format!("{set}/{name}"))?;
-        out.write_all(bytes).map_err(|e| e.downcast::<StorageError>().unwrap_or_else(|e| config(&e)))?;
+        out.write_all(bytes).map_err(|e| e.downcast::<StorageError>().unwrap_or_else(config))?;
         let _ = out.finish()?;
     }
     Ok(())

@@ -80,6 +80,34 @@ impl OneOrMore {
     }
 }
 
+/// What opens files of OpenPGP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecryptWith {
+    /// The user's gpg, with its agent.
+    Gpg,
+    /// Secret key files alone.
+    Keys,
+}
+
+/// `[backup.sign]` of `repot.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignConfig {
+    /// File with the secret key of OpenPGP that signs.
+    pub key_file: Option<PathBuf>,
+    /// The variable that has its passphrase.
+    pub passphrase_env: Option<String>,
+    /// The file that has its passphrase.
+    pub passphrase_file: Option<PathBuf>,
+    /// Instead: the key of the user's GnuPG keyring that signs.
+    pub gpg_key: Option<String>,
+    /// Files with certificates of those whose signature counts, besides the signing key's own.
+    pub trusted: Vec<PathBuf>,
+    /// Whether sets that none of them has signed are refused.
+    pub required: bool,
+}
+
 /// `[backup]` of `repot.toml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -96,6 +124,10 @@ pub struct BackupConfig {
     pub age_identities: Vec<PathBuf>,
     /// Files with secret keys of OpenPGP.
     pub openpgp_secret_keys: Vec<PathBuf>,
+    /// `gpg` or `keys`: what opens files of OpenPGP.
+    pub decrypt_with: Option<DecryptWith>,
+    /// Who signs sets, and whose signature counts.
+    pub sign: SignConfig,
     /// `sets` or `django-dbbackup`: how files are named and laid out.
     pub layout: Option<LayoutArg>,
     /// `false`: the application's own backup settings are not read.

@@ -13,6 +13,7 @@ mod config;
 mod operation;
 mod place;
 mod schedule;
+mod signing;
 mod storage;
 mod takeover;
 mod terminal;

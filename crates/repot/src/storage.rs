@@ -1,8 +1,10 @@
 //! Storages and keys, as the arguments, `repot.toml` and the environment name them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use repot_core::backup::foreign::keyring::certificates;
+use repot_core::backup::gnupg::Gpg;
 use repot_core::backup::storage_error;
 use repot_core::{Error, Result};
 use repot_store::codec::{
@@ -12,7 +14,7 @@ use repot_store::destinations::{Destination, Destinations};
 use repot_store::storage::{OPTIONS, Storage, StorageConfig};
 use secrecy::{SecretSlice, SecretString};
 
-use crate::config::{OneOrMore, Setting, StorageEntry};
+use crate::config::{DecryptWith, OneOrMore, Setting, StorageEntry};
 use crate::takeover::is_django;
 
 /// A storage that is named, and its address, which is how the catalog knows it.
@@ -213,7 +215,8 @@ pub fn encryption(setting: &Setting) -> Result<Encryption> {
     }
 }
 
-/// What opens encrypted sets: the argument's files, those of `repot.toml`, and REPOT_PASSPHRASE.
+/// What opens encrypted sets: the argument's files, those of `repot.toml`, and REPOT_PASSPHRASE. Where none of them is for
+/// OpenPGP, the user's gpg is asked.
 pub fn keys(setting: &Setting, asked: &[PathBuf]) -> Result<Keys> {
     let config = &setting.config.backup;
     let passphrase = setting.env.get("REPOT_PASSPHRASE").map(|p| SecretString::from(p.clone()));
@@ -243,5 +246,13 @@ pub fn keys(setting: &Setting, asked: &[PathBuf]) -> Result<Keys> {
             }
         }
     }
+    let outside = match config.decrypt_with {
+        Some(DecryptWith::Gpg) => true,
+        Some(DecryptWith::Keys) => false,
+        None => keys.openpgp.is_empty(),
+    };
+    keys.signers = crate::signing::signers(setting)?;
+    // GNUPGHOME is in the environment that gpg has from us.
+    keys.outside = if outside { Some(Arc::new(Gpg::new(None))) } else { None };
     Ok(keys)
 }

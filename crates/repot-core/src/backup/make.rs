@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
 use repot_store::archive::Fingerprint;
-use repot_store::codec::{Cipher, Compression, Encryption, Layers};
+use repot_store::codec::{Cipher, Compression, Encryption, Layers, Signer};
 use repot_store::destinations::Destinations;
 use repot_store::retention::Content;
 use repot_store::stored::{FileSink, Written, complete, inspect_options, tar_of};
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::databases::Databases;
 use super::source::Source;
-use super::{codec_error, configuration, django, engines, exclude, media, storage_error};
+use super::{codec_error, configuration, django, engines, exclude, media, signature, storage_error};
 use crate::app::detect::Deployment;
 use crate::app::profile::MediaRoot;
 use crate::error::{Error, Result};
@@ -43,6 +43,8 @@ pub struct Request {
     pub compression: Compression,
     /// For whom every file is encrypted.
     pub encryption: Encryption,
+    /// Who signs the set.
+    pub signer: Option<Arc<dyn Signer>>,
     /// An existing directory for unlinked scratch files.
     pub scratch_dir: PathBuf,
     /// More configuration files: `repot.toml` and the profiles that it names.
@@ -278,6 +280,7 @@ impl Maker<'_> {
             run: self.run.clone(),
             made_by: MadeBy::Backup,
             label: self.request.label.clone(),
+            signed_by: self.request.signer.as_ref().map(|s| s.fingerprint()),
             server_version_num: version,
             client,
             image: source.deployment().filter(|_| version > 0).map(|d| d.database.source_image.clone()),
@@ -287,7 +290,8 @@ impl Maker<'_> {
             fingerprint: fingerprint.map_or(Value::Null, |f| serde_json::to_value(f).unwrap_or(Value::Null)),
         };
         interrupt::check()?;
-        complete(self.to, &self.set, &manifest).map_err(|e| storage_error(&e))?;
+        let (text, signature) = signature::signed(&manifest, self.request.signer.as_deref())?;
+        complete(self.to, &self.set, &text, signature.as_deref()).map_err(|e| storage_error(&e))?;
         reach("backup", "after-manifest")?;
         Ok(rows)
     }

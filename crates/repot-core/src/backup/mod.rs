@@ -13,6 +13,7 @@ mod drill_mysql;
 mod engines;
 mod exclude;
 pub mod foreign;
+pub mod gnupg;
 mod load_mysql;
 mod make;
 pub(crate) mod media;
@@ -21,6 +22,7 @@ pub mod restore;
 pub mod restore_engines;
 mod restore_mysql;
 pub mod sets;
+pub mod signature;
 pub mod source;
 mod stopped;
 
@@ -45,14 +47,19 @@ pub fn storage_error(e: &StorageError) -> Error {
 pub(crate) fn codec_error(what: &str, e: CodecError) -> Error {
     let about = |kind, code: &'static str| Error::new(kind, code, format!("{what}: {e}"));
     match &e {
-        CodecError::WrongKey | CodecError::NeedsPassphrase => about(Kind::Usage, "no-key").help(
+        CodecError::WrongKey | CodecError::NeedsPassphrase | CodecError::Outside(_) => about(Kind::Usage, "no-key").help(
             "name the secret key with --identity, or in repot.toml: `age_identities` or `openpgp_secret_keys` of [backup]",
         ),
         CodecError::Damaged(_) | CodecError::Truncated => about(Kind::Differences, "set-damaged"),
         CodecError::Unsupported(_) => about(Kind::Usage, "encryption"),
-        CodecError::Io(inner) => match inner.get_ref().and_then(|i| i.downcast_ref::<StorageError>()) {
-            Some(e) => storage_error(e),
-            None => Error::io(format!("{what} cannot be read or written"), inner),
-        },
+        CodecError::Io(inner) => {
+            if let Some(e) = inner.get_ref().and_then(|i| i.downcast_ref::<StorageError>()) {
+                return storage_error(e);
+            }
+            // Of a command that a file goes through, such as gpg.
+            let ours = inner.get_ref().and_then(|i| i.downcast_ref::<Error>());
+            let other = || Error::io(format!("{what} cannot be read or written"), inner);
+            ours.cloned().unwrap_or_else(other)
+        }
     }
 }

@@ -10,6 +10,7 @@ use repot_store::stored::{Level, State, Stored, check_file, list};
 use repot_store::{FileEntry, MadeBy, Manifest};
 use serde::Serialize;
 
+use super::signature::check_signature;
 use super::{codec_error, storage_error};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
@@ -225,7 +226,7 @@ pub struct Checker<'a> {
     pub scratch_dir: &'a Path,
 }
 
-/// Checks the files of a set that `wanted` picks; names each damage.
+/// Checks a set's signature and those of its files that `wanted` picks; names each damage.
 pub fn check(
     checker: &Checker<'_>,
     set: &str,
@@ -235,6 +236,7 @@ pub fn check(
 ) -> Result<Vec<Damage>> {
     let Checker { storage, level, keys, scratch_dir } = *checker;
     let mut damages = Vec::new();
+    damages.extend(check_signature(storage, set, manifest, &keys.signers, observer)?);
     for entry in manifest.files.iter().filter(|f| wanted(f)) {
         interrupt::check()?;
         let done = std::sync::atomic::AtomicU64::new(0);

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use super::age::{self, AgeKeys, AgeRecipients};
-use super::openpgp::{OpenPgpKeys, OpenPgpRecipients, OpenPgpWriter};
+use super::openpgp::{OpenPgpKeys, OpenPgpRecipients, OpenPgpWriter, Signers};
 use super::source::{Guarded, Source};
 use super::{Cipher, CodecError};
 
@@ -20,13 +21,25 @@ pub enum Encryption {
     OpenPgp(OpenPgpRecipients),
 }
 
-/// What opens encrypted files.
+/// What opens encrypted files, and whose signature of a set counts.
 #[derive(Debug, Default)]
 pub struct Keys {
     /// For age.
     pub age: AgeKeys,
     /// For OpenPGP.
     pub openpgp: OpenPgpKeys,
+    /// Opens files of OpenPGP in place of `openpgp`, where the secret key is out of this process's reach.
+    pub outside: Option<Arc<dyn Opener>>,
+    /// Whose signature counts.
+    pub signers: Signers,
+}
+
+/// Opens OpenPGP files outside of this process: with gpg, whose agent or smartcard has the secret key.
+pub trait Opener: fmt::Debug + Send + Sync {
+    /// The content of an encrypted file. The reader keeps [the promise](super) of all readers here: `Ok(0)` only after
+    /// whatever opens the file has said that all of it is right. Its errors are [`CodecError`]s where it is the file's
+    /// fault, or the key's.
+    fn open(&self, input: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>, CodecError>;
 }
 
 impl Encryption {
@@ -61,7 +74,13 @@ impl Cipher {
                 Box::new(Guarded::new(source, latch))
             }
             Cipher::Age => Box::new(keys.age.reader(input)?),
-            Cipher::OpenPgp => Box::new(keys.openpgp.reader(input)?),
+            Cipher::OpenPgp => match &keys.outside {
+                Some(outside) => {
+                    let (source, latch) = Source::new(input);
+                    Box::new(Guarded::new(outside.open(Box::new(source))?, latch))
+                }
+                None => Box::new(keys.openpgp.reader(input)?),
+            },
         }))
     }
 }

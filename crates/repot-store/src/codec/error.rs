@@ -22,6 +22,9 @@ pub enum CodecError {
     /// A secret key is locked, and its passphrase is missing or wrong.
     #[error("the secret key is locked and its passphrase is missing or wrong; give the right passphrase")]
     NeedsPassphrase,
+    /// What opens files, or signs, outside of this process could not do it, for no fault of the file: its own words.
+    #[error("gpg did not do it: {0}")]
+    Outside(String),
     /// A file, key or setting of a kind that is not handled here. Says what it is and what to do.
     #[error("{0}")]
     Unsupported(String),
@@ -42,7 +45,9 @@ impl From<io::Error> for CodecError {
 impl From<CodecError> for io::Error {
     fn from(e: CodecError) -> Self {
         let kind = match &e {
-            CodecError::WrongKey | CodecError::NeedsPassphrase => io::ErrorKind::PermissionDenied,
+            CodecError::WrongKey | CodecError::NeedsPassphrase | CodecError::Outside(_) => {
+                io::ErrorKind::PermissionDenied
+            }
             CodecError::Damaged(_) => io::ErrorKind::InvalidData,
             CodecError::Truncated => io::ErrorKind::UnexpectedEof,
             CodecError::Unsupported(_) => io::ErrorKind::Unsupported,

@@ -15,6 +15,7 @@
 //! | age | written by someone who knew the recipients or the passphrase, in its place | nothing cut off |
 //! | OpenPGP (SEIPD 1) | nothing | unchanged by the MDC, nothing cut off; and the signature, where one is required |
 //! | OpenPGP (AEAD of GnuPG 2.3) | as age | as age |
+//! | OpenPGP, opened outside ([`Opener`]) | nothing | all that gpg checks: its exit status has been seen |
 //!
 //! Checksums without a key prove accidents only; who changes a file on purpose computes them anew. What proves the
 //! author of an OpenPGP file is its signature.
@@ -41,10 +42,10 @@ use std::io::Read;
 
 pub use age::{AgeKeys, AgeRecipients};
 pub use compress::{Compression, Compressor, Decompressor, Effort};
-pub use encrypt::{Decryptor, Encryption, Encryptor, Keys};
+pub use encrypt::{Decryptor, Encryption, Encryptor, Keys, Opener};
 pub use error::CodecError;
 pub use layers::{Cipher, Layers};
-pub use openpgp::{Certificate, OpenPgpKeys, OpenPgpRecipients, SecretKey};
+pub use openpgp::{Certificate, Judgement, OpenPgpKeys, OpenPgpRecipients, SecretKey, Signer, Signers};
 
 /// What a file that was gone through to its end holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,6 +19,7 @@ use crate::cli::{BackupArgs, CompressArg, ContentArg, LayoutArg, PruneArgs};
 use crate::config::Setting;
 use crate::operation::{Told, around};
 use crate::place::DatabaseUrl;
+use crate::signing::signer;
 use crate::storage::{destinations, encryption};
 use crate::takeover::{ALIAS, engine, told};
 use crate::terminal::{Progress, out, out_json};
@@ -77,6 +78,7 @@ fn request(setting: &Setting, args: &BackupArgs, deployment: Option<&Deployment>
         contents: contents(&args.only, args.skip_db, args.skip_media)?,
         compression,
         encryption: if args.encrypt { encryption(setting)? } else { Encryption::None },
+        signer: signer(setting)?,
         scratch_dir: std::env::temp_dir(),
         configuration,
         django: if django { Some(setting.layout(args, &settings, sidecar.clone(), taken_at)?) } else { None },

@@ -10,6 +10,7 @@ use repot_core::backup::restore::{
 };
 use repot_core::backup::restore_engines::EngineRestore;
 use repot_core::backup::sets::{Checker, Whose, check, find_among};
+use repot_core::backup::signature::require_signature;
 use repot_core::backup::source::Source;
 use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
@@ -190,6 +191,7 @@ fn configuration(args: &RestoreArgs, request: &Request, storages: &[&Storage], k
     if !manifest.files.iter().any(|f| f.kind == FileKind::Config) {
         return Err(Error::usage("nothing-wanted", format!("the set {} holds no configuration", set.name)));
     }
+    require_signature(storage, &set.name, &manifest, &keys.signers, &Progress::new())?;
     if !args.dry_run {
         restore_configuration((storage, &set.name, &manifest), keys, &request.scratch_dir, &dir)?;
     }

@@ -93,8 +93,9 @@ pub fn check(
     let mut watch = Watch { from, name, bytes: 0, head: Vec::new(), tail: Vec::new(), observer };
     match content(&mut watch, s, scratch_dir, &mut c) {
         Ok(()) => {}
-        Err(e @ CodecError::Io(_)) => return Err(codec_error(name, e)),
-        Err(CodecError::WrongKey) => return Err(codec_error(name, CodecError::WrongKey)),
+        Err(e @ (CodecError::Io(_) | CodecError::WrongKey | CodecError::Outside(_))) => {
+            return Err(codec_error(name, e));
+        }
         Err(e) => c.damage = Some(e.to_string()),
     }
     interrupt::check()?;

@@ -145,6 +145,7 @@ impl ForeignRestore<'_> {
             client: String::new(),
             files,
             next_transaction: None,
+            signed_by: None,
             moved_sequences: Vec::new(),
             fingerprint: serde_json::Value::Null,
         })

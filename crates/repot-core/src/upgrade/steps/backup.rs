@@ -145,6 +145,7 @@ pub(super) fn back_up(cx: &Context) -> Result<Value> {
         client: client_version(cx)?,
         files,
         fingerprint: serde_json::to_value(&fingerprint).unwrap_or(Value::Null),
+        signed_by: None,
         moved_sequences: Vec::new(),
         image: Some(cx.plan().source.image.clone()),
         next_transaction: cx.result(Step::FenceDatabase)["next_transaction"].as_str().map(str::to_owned),

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use pgp::composed::{Deserializable, SignedPublicKey, SignedSecretKey};
+use pgp::composed::{
+    Deserializable, DetachedSignature, SignedPublicKey, SignedPublicSubKey, SignedSecretKey,
+};
 use pgp::packet::{PublicKey, PublicSubkey, Signature, SignatureType};
 use pgp::types::{Duration, KeyDetails, KeyVersion, Password, SigningKey, Tag, Timestamp, VerifyingKey};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
@@ -37,6 +39,26 @@ impl Certificate {
     /// The fingerprint, in lower-case hexadecimal.
     pub fn fingerprint(&self) -> String {
         self.0.fingerprint().to_string()
+    }
+
+    /// The public halves of a file of secret keys. Needs no passphrase.
+    pub fn of_secret_keys(file: &SecretSlice<u8>) -> Result<Vec<Self>, CodecError> {
+        let (found, _) =
+            SignedSecretKey::from_reader_many(file.expose_secret()).map_err(|_| no_secret_key())?;
+        let found = found.map(|k| k.map(|k| Certificate(k.to_public_key())).map_err(|_| no_secret_key()));
+        found.collect()
+    }
+
+    /// Whether one of its keys has this fingerprint or key ID, in lower-case hexadecimal.
+    pub(super) fn has_key(&self, id: &str) -> bool {
+        let primary = &self.0.primary_key;
+        let is = |print: String, key_id: String| print == id || key_id == id;
+        is(primary.fingerprint().to_string(), primary.legacy_key_id().to_string())
+            || self
+                .0
+                .public_subkeys
+                .iter()
+                .any(|s| is(s.key.fingerprint().to_string(), s.key.legacy_key_id().to_string()))
     }
 
     /// Part of the certificate that files are to be encrypted to now: the newest subkey for encryption that is
@@ -78,23 +100,33 @@ impl Certificate {
     /// The keys whose signatures over data count as this owner's. Keys that expired since are among them: the
     /// backup is older than today.
     pub(super) fn signing_keys(&self) -> Vec<&dyn VerifyingKey> {
+        let (primary, subkeys) = self.signing_parts();
+        let primary = primary.map(|k| k as &dyn VerifyingKey);
+        primary.into_iter().chain(subkeys.into_iter().map(|k| k as &dyn VerifyingKey)).collect()
+    }
+
+    fn signing_parts(&self) -> (Option<&PublicKey>, Vec<&PublicSubkey>) {
         let primary = &self.0.primary_key;
         let start = SystemTime::UNIX_EPOCH;
-        let mut keys: Vec<&dyn VerifyingKey> = Vec::new();
-        if let Some(own) = self.own_signature(start)
-            && (own.key_flags().sign() || own.key_flags().certify())
-        {
-            keys.push(primary);
-            let subkeys = self.0.public_subkeys.iter().filter(|s| {
-                binding(&s.signatures, primary, &s.key, start).is_some_and(|b| {
-                    b.key_flags().sign()
-                        && b.embedded_signature()
-                            .is_some_and(|back| back.verify_primary_key_binding(&s.key, primary).is_ok())
-                })
-            });
-            keys.extend(subkeys.map(|s| &s.key as &dyn VerifyingKey));
+        let own = self.own_signature(start).filter(|o| o.key_flags().sign() || o.key_flags().certify());
+        if own.is_none() {
+            return (None, Vec::new());
         }
-        keys
+        let may_sign = |s: &&SignedPublicSubKey| {
+            binding(&s.signatures, primary, &s.key, start).is_some_and(|b| {
+                b.key_flags().sign()
+                    && b.embedded_signature()
+                        .is_some_and(|back| back.verify_primary_key_binding(&s.key, primary).is_ok())
+            })
+        };
+        (Some(primary), self.0.public_subkeys.iter().filter(may_sign).map(|s| &s.key).collect())
+    }
+
+    /// Whether one of them has made a detached signature over `data`.
+    pub(super) fn has_signed(&self, signature: &DetachedSignature, data: &[u8]) -> bool {
+        let (primary, subkeys) = self.signing_parts();
+        primary.is_some_and(|k| signature.verify(k, data).is_ok())
+            || subkeys.into_iter().any(|k| signature.verify(k, data).is_ok())
     }
 
     /// The newest signature of the key over itself or a name of its own, if the key is valid at that time.
@@ -136,6 +168,12 @@ fn expired(created: Timestamp, life: Option<Duration>, now: SystemTime) -> bool 
     life.is_some_and(|d| SystemTime::from(created) + d <= now)
 }
 
+// The parser's words could quote the file, so they stay out of the message.
+fn no_secret_key() -> CodecError {
+    let what = "the file holds no usable OpenPGP secret key; give one that `gpg --export-secret-keys` wrote";
+    CodecError::Unsupported(what.into())
+}
+
 /// A key that session keys are encrypted to.
 pub(super) enum EncryptTo {
     Primary(Box<PublicKey>),
@@ -161,24 +199,28 @@ impl SecretKey {
         file: &SecretSlice<u8>,
         passphrase: Option<&SecretString>,
     ) -> Result<Vec<Self>, CodecError> {
-        // The parser's words could quote the file, so they stay out of the message.
-        let unusable = || {
-            CodecError::Unsupported(
-                "the file holds no usable OpenPGP secret key; give one that `gpg --export-secret-keys` wrote"
-                    .into(),
-            )
-        };
-        let (found, _) = SignedSecretKey::from_reader_many(file.expose_secret()).map_err(|_| unusable())?;
+        let (found, _) =
+            SignedSecretKey::from_reader_many(file.expose_secret()).map_err(|_| no_secret_key())?;
         let mut keys = Vec::new();
         for key in found {
             let passphrase = passphrase.cloned().unwrap_or_default();
-            let key = SecretKey { key: key.map_err(|_| unusable())?, passphrase };
+            let key = SecretKey { key: key.map_err(|_| no_secret_key())?, passphrase };
             if !key.opens() {
                 return Err(CodecError::NeedsPassphrase);
             }
             keys.push(key);
         }
-        if keys.is_empty() { Err(unusable()) } else { Ok(keys) }
+        if keys.is_empty() { Err(no_secret_key()) } else { Ok(keys) }
+    }
+
+    /// Its public half.
+    pub fn certificate(&self) -> Certificate {
+        Certificate(self.key.to_public_key())
+    }
+
+    /// Whether it may sign now; why not, otherwise.
+    pub fn may_sign(&self) -> Result<(), CodecError> {
+        self.signing_key(SystemTime::now()).map(drop)
     }
 
     pub(super) fn password(&self) -> Password {
@@ -202,7 +244,7 @@ impl SecretKey {
                 "cannot sign with the OpenPGP key {who}: {why}; give another secret key"
             ))
         };
-        let public = Certificate(self.key.to_public_key());
+        let public = self.certificate();
         let own = public
             .own_signature(now)
             .ok_or_else(|| unusable("it is revoked, expired or not signed by itself"))?;

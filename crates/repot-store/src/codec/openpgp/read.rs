@@ -41,6 +41,11 @@ impl OpenPgpKeys {
         self.secret_keys.extend(keys);
     }
 
+    /// Whether nothing was given that could open a file.
+    pub fn is_empty(&self) -> bool {
+        self.secret_keys.is_empty() && self.passphrase.is_none()
+    }
+
     /// Sets the passphrase for files that were encrypted with one, as `gpg --symmetric` does.
     pub fn set_passphrase(&mut self, passphrase: SecretString) {
         self.passphrase = Some(passphrase);

@@ -10,6 +10,7 @@ use crate::{GROWING, stack};
 mod disks;
 mod media;
 mod rounds;
+mod signing;
 mod storages;
 
 /// The mini stack on a version of PostgreSQL.
