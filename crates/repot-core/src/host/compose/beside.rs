@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::host::ComposeHost;
-use crate::engine::postgres::clients::Clients;
+use crate::engine::postgres::clients::{Clients, READ_WRITE};
 use crate::engine::postgres::session::{Connector, Session, StreamConnector};
 use crate::error::Result;
 use crate::exec::{Cmd, Held};
@@ -40,8 +40,7 @@ impl Clients for Beside {
         let mut all: Vec<(&str, &str)> = vec![
             ("PGHOST", "127.0.0.1"),
             ("PGUSER", &self.user),
-            // A database or role may be set to read only; repot loads it all the same.
-            ("PGOPTIONS", "-c default_transaction_read_only=off"),
+            ("PGOPTIONS", READ_WRITE),
             ("PGDATABASE", "postgres"),
         ];
         if let Some(p) = &self.password {
