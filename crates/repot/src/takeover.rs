@@ -12,7 +12,7 @@ use repot_core::host::compose::project::locate;
 use repot_core::{Error, Kind, Result};
 use repot_store::dbbackup::metadata::{Finding, InvenTree, Judgement, Metadata, PresentVersion, judge};
 use repot_store::dbbackup::naming::{Naming, NamingSpec};
-use repot_store::dbbackup::settings::{BackupSettings, Weight, from_dbbackup};
+use repot_store::dbbackup::settings::{BackupSettings, Programs, Weight, from_dbbackup};
 use repot_store::dbbackup::shelf::Names;
 use repot_store::retention::KeepRules;
 use repot_store::storage::{Storage, StorageConfig, from_django};
@@ -189,10 +189,8 @@ impl Setting {
             say(format!("note: {n}"));
         }
         for (alias, c) in &settings.connectors {
-            for what in not_followed(c) {
-                say(format!(
-                    "note: `{what}` of the connector {alias} is not followed: the database image's own pg_dump reads the whole database"
-                ));
+            for what in c.programs(false).1 {
+                say(format!("note: connector {alias}: {what}"));
             }
         }
         if settings.send_email
@@ -287,25 +285,15 @@ pub fn judged(
         .help("nothing was touched"))
 }
 
-/// What a connector asks for and repot has no place for.
-fn not_followed(c: &repot_store::dbbackup::settings::Connector) -> Vec<&'static str> {
-    [
-        ("SCHEMAS", !c.schemas.is_empty()),
-        ("DUMP_CMD", !c.dump_cmd.is_empty()),
-        ("DUMP_PREFIX", !c.dump_prefix.is_empty()),
-        ("DUMP_SUFFIX", !c.dump_suffix.is_empty()),
-        ("RESTORE_CMD", !c.restore_cmd.is_empty()),
-        ("RESTORE_PREFIX", !c.restore_prefix.is_empty()),
-        ("RESTORE_SUFFIX", !c.restore_suffix.is_empty()),
-        ("ENV", !c.env.is_empty()),
-        ("DUMP_ENV", !c.dump_env.is_empty()),
-        ("RESTORE_ENV", !c.restore_env.is_empty()),
-        ("PG_OPTIONS", !c.pg_options.is_empty()),
-        ("EXTENSION", c.extension.is_some()),
-    ]
-    .into_iter()
-    .filter_map(|(name, given)| given.then_some(name))
-    .collect()
+/// How the client programs of the application's database are started. What is not followed is said for a server by
+/// URL; for an application [`Setting::say_taken`] has said it.
+pub fn programs(settings: &BackupSettings, by_url: bool) -> Programs {
+    let Some(connector) = settings.connectors.get(ALIAS) else { return Programs::default() };
+    let (programs, notes) = connector.programs(by_url);
+    if by_url {
+        notes.iter().for_each(|n| say(format!("note: {n}")));
+    }
+    programs
 }
 
 /// The naming of settings.

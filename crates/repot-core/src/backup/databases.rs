@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use repot_store::MovedSequence;
 
-use super::exclude;
 use super::make::{Job, Maker};
 use super::source::Server;
+use super::{exclude, schemas};
 use crate::engine::postgres::session::Session;
 use crate::error::Result;
 use crate::verify::take::sequences;
@@ -31,6 +31,8 @@ pub(super) struct Databases {
     snapshots: BTreeMap<String, String>,
     superuser: bool,
     exclude: Vec<String>,
+    /// Of the application's database only these; none: all.
+    pub(super) schemas: Vec<String>,
     held: Mutex<Vec<Held>>,
 }
 
@@ -54,16 +56,22 @@ impl Databases {
         };
         drop(home);
         let (mut held, mut snapshots) = (Vec::new(), BTreeMap::new());
+        let mut only = Vec::new();
         for name in &names {
             let session = server.connector.connect(name)?;
             session.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
             snapshots.insert(name.clone(), session.scalar("SELECT pg_export_snapshot()")?);
+            if name == server.connector.home_database() {
+                let chosen = schemas::choose(&maker.request.schemas, &session)?;
+                chosen.notes.into_iter().for_each(|n| maker.note(n));
+                only = chosen.schemas;
+            }
             // Not part of any snapshot.
             let sequences = sequences(&session)?;
             held.push(Held { database: name.clone(), session, sequences });
         }
         let exclude = maker.request.exclude.clone();
-        Ok(Databases { server, names, snapshots, superuser, exclude, held: Mutex::new(held) })
+        Ok(Databases { server, names, snapshots, superuser, exclude, schemas: only, held: Mutex::new(held) })
     }
 
     /// The application's.
@@ -81,8 +89,11 @@ impl Databases {
         let databases = self.names.iter().enumerate().map(|(i, name)| {
             let snapshot = format!("--snapshot={}", self.snapshots[name]);
             let mut args = vec!["--format=custom", "--compress=0", "--no-password", &snapshot];
-            let excluded = exclude::arguments(&self.exclude, name == self.home());
-            args.extend(excluded.iter().map(String::as_str));
+            let mut chosen = exclude::arguments(&self.exclude, name == self.home());
+            if name == self.home() {
+                chosen.extend(schemas::arguments(&self.schemas));
+            }
+            args.extend(chosen.iter().map(String::as_str));
             Job::Database(i, name, self.server.clients.program("pg_dump", &args, &[("PGDATABASE", name)]))
         });
         std::iter::once(globals).chain(databases)

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use repot_store::archive::Fingerprint;
 use repot_store::codec::{Cipher, Compression, Encryption, Layers, Signer};
+use repot_store::dbbackup::settings::Programs;
 use repot_store::destinations::Destinations;
 use repot_store::retention::Content;
 use repot_store::stored::{FileSink, Written, complete, inspect_options, tar_of};
@@ -20,7 +21,7 @@ use serde_json::Value;
 
 use super::databases::Databases;
 use super::source::Source;
-use super::{codec_error, configuration, django, engines, exclude, media, signature, storage_error};
+use super::{codec_error, configuration, django, engines, exclude, media, schemas, signature, storage_error};
 use crate::app::detect::Deployment;
 use crate::app::profile::MediaRoot;
 use crate::error::{Error, Result};
@@ -55,6 +56,10 @@ pub struct Request {
     pub facts: Option<Value>,
     /// Tables of the application's database whose rows are left out: `table` or `schema.table`.
     pub exclude: Vec<String>,
+    /// The only schemas of the application's database that go in; none: all.
+    pub schemas: Vec<String>,
+    /// How the client programs are started.
+    pub programs: Programs,
 }
 
 impl Request {
@@ -212,7 +217,7 @@ impl Maker<'_> {
             (version, client) = (others.version, others.client.clone());
             self.done().notes.extend(others.notes.iter().cloned());
         } else if self.wants(Content::Db) {
-            let server = source.server(&self.run)?;
+            let server = source.server(&self.run)?.started(&self.request.programs);
             let out = server.clients.program("pg_dump", &["--version"], &[]).output()?;
             if !out.ok() {
                 return Err(Error::refused("no-client", "the database's image has no pg_dump")
@@ -234,17 +239,28 @@ impl Maker<'_> {
         }
         let (mut fingerprint, mut moved) = self.write_all(&jobs, databases.as_ref())?;
         let home = databases.as_ref().map(|d| d.home().to_owned()).unwrap_or_default();
+        let only = databases.as_ref().map(|d| d.schemas.clone()).unwrap_or_default();
         if let Some(d) = fingerprint.as_mut().and_then(|f| f.databases.get_mut(&home)) {
             for note in exclude::leave_out(&self.request.exclude, d) {
                 self.note(note);
+            }
+            schemas::limit(&only, d);
+        }
+        if !only.is_empty() {
+            moved.retain(|m| m.database != home || only.contains(&m.schema));
+            // It describes no whole database.
+            for f in self.done().files.iter_mut().filter(|f| f.database.as_ref() == Some(&home)) {
+                f.restore = through_layers(&f.name, self.layers(), "pg_restore -d DATABASE");
             }
         }
         drop(jobs);
         drop(databases);
         if let Some(others) = &others {
             let dumped = std::mem::take(&mut self.done().dumped);
-            if !self.request.exclude.is_empty() {
-                self.note("EXCLUDE is not followed: these databases are backed up whole".to_owned());
+            for (name, given) in [("EXCLUDE", &self.request.exclude), ("SCHEMAS", &self.request.schemas)] {
+                if !given.is_empty() {
+                    self.note(format!("{name} is not followed: these databases are backed up whole"));
+                }
             }
             let (found, also) = engines::gathered(others, dumped);
             fingerprint = Some(found);

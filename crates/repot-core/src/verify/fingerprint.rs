@@ -81,6 +81,9 @@ pub struct DatabaseFingerprint {
     pub extensions: Vec<Extension>,
     /// What was left out, in words.
     pub notes: Vec<String>,
+    /// The only schemas that it is of; none: all of the database.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only_schemas: Vec<String>,
 }
 
 /// Something with a name and a definition.

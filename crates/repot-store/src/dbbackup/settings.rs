@@ -5,6 +5,7 @@
 //! Python is a [`Note`] that names its counterpart.
 
 mod connector;
+mod programs;
 mod value;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub use connector::{Connector, ConnectorKind};
+pub use programs::{Programs, Way};
 use value::Setting;
 
 use super::date_format::DEFAULT_DATE_FORMAT;

@@ -21,7 +21,7 @@ use crate::operation::{Told, around};
 use crate::place::DatabaseUrl;
 use crate::signing::signer;
 use crate::storage::{destinations, encryption};
-use crate::takeover::{ALIAS, engine, told};
+use crate::takeover::{ALIAS, engine, programs, told};
 use crate::terminal::{Progress, out, out_json};
 
 impl From<ContentArg> for Content {
@@ -84,6 +84,8 @@ fn request(setting: &Setting, args: &BackupArgs, deployment: Option<&Deployment>
         django: if django { Some(setting.layout(args, &settings, sidecar.clone(), taken_at)?) } else { None },
         facts: inventree.and_then(|_| serde_json::from_str(&sidecar.write()).ok()),
         exclude: connector.map(|c| c.exclude.clone()).unwrap_or_default(),
+        schemas: connector.map(|c| c.schemas.clone()).unwrap_or_default(),
+        programs: programs(&settings, args.url.is_some()),
     })
 }
 

@@ -16,6 +16,7 @@ use repot_core::progress::{Event, Observer};
 use repot_core::{Error, Kind, Result};
 use repot_store::codec::Keys;
 use repot_store::dbbackup::metadata::Metadata;
+use repot_store::dbbackup::settings::Programs;
 use repot_store::retention::Content;
 use repot_store::storage::Storage;
 use repot_store::stored::{Level, Stored};
@@ -27,7 +28,7 @@ use crate::cli::RestoreArgs;
 use crate::config::{Setting, setting};
 use crate::place::DatabaseUrl;
 use crate::storage::{keys, places};
-use crate::takeover::judged;
+use crate::takeover::{judged, programs};
 use crate::terminal::{Progress, confirm, out, out_json, say};
 
 pub fn run(args: &RestoreArgs) -> Result<()> {
@@ -43,6 +44,7 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
     let places = places(&setting, &args.storage.storage)?;
     let storages: Vec<&Storage> = places.iter().map(|p| &p.storage).collect();
     let keys = keys(&setting, &args.identity)?;
+    let config_only = args.to.is_none() && contents == BTreeSet::from([Content::Config]);
     let request = Request {
         contents,
         database: args.database.clone(),
@@ -50,8 +52,13 @@ pub fn run(args: &RestoreArgs) -> Result<()> {
         replace: args.replace,
         scratch_dir: std::env::temp_dir(),
         restored_dir: setting.state_dir.join("restored"),
+        programs: if config_only {
+            Programs::default()
+        } else {
+            programs(&setting.django(args.to.is_none())?, args.to.is_some())
+        },
     };
-    if args.to.is_none() && request.contents == BTreeSet::from([Content::Config]) {
+    if config_only {
         return configuration(args, &request, &storages, &keys);
     }
     // One at a time, and not while an upgrade is half done.

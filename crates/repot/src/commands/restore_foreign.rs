@@ -20,7 +20,7 @@ use crate::cli::RestoreArgs;
 use crate::config::Setting;
 use crate::place::DatabaseUrl;
 use crate::storage::{keys, places};
-use crate::takeover::{judged, whereabouts};
+use crate::takeover::{judged, programs, whereabouts};
 use crate::terminal::{Progress, confirm, out, out_json, say};
 
 /// Whether the arguments name files of django-dbbackup's, and not a set.
@@ -96,6 +96,7 @@ pub fn run(setting: &Setting, args: &RestoreArgs) -> Result<()> {
         database: args.database.as_deref(),
         warnings,
         scratch_dir: std::env::temp_dir(),
+        programs: programs(&setting.django(true)?, false),
     };
     let progress = Progress::new();
     let plan = checked(&restore, &keys, &progress)?;

@@ -415,6 +415,49 @@ fn what_repot_wrote_is_listed_and_restored_by_django_dbbackup() {
     let _ = s.repot_failing(&["backup"], "backup::before-manifest=return(error)").exits(1);
     assert_eq!(d.listed(&[]).len(), n, "one that fails leaves nothing");
     let _ = s.repot(&["backup", "--compress", "zstd"]).exits(2).says(&["does not read zstd"]);
+    the_connectors_options_are_followed(&s);
+}
+
+/// SCHEMAS, prefixes and environments reach the client programs; a part of a database replaces no live one.
+fn the_connectors_options_are_followed(s: &Stack) {
+    let _ = s.psql(
+        "app",
+        "CREATE EXTENSION citext; CREATE SCHEMA \"Shop\"; CREATE TYPE \"Shop\".size AS ENUM ('s', 'l'); \
+         CREATE TABLE \"Shop\".t (a citext, b \"Shop\".size, n serial); INSERT INTO \"Shop\".t VALUES ('x', 's'), ('y', 'l')",
+    );
+    let options = |text: &str| {
+        s.write(
+            "repot.toml",
+            &format!("profiles = [\"mini.toml\"]\n[backup]\nconnector_options = {{ {text} }}\n"),
+        );
+    };
+    options(
+        "SCHEMAS = [\"Shop\"], DUMP_PREFIX = \"nice -n 19\", DUMP_SUFFIX = \"--no-owner\", ENV = { PGAPPNAME = \"x\", PATH = \"/x\" }",
+    );
+    let ran = s.repot(&["backup", "--only", "db", "--json"]).ok();
+    let ran = ran.says(&["--no-owner: it would change", "PATH is not passed on"]);
+    let set = ran.json()["set"].as_str().unwrap().to_owned();
+    assert!(ran.stdout.contains("only Shop is in the backup, not public"), "{ran}");
+    let _ = s
+        .repot(&["restore", &set, "--yes"])
+        .exits(3)
+        .says(&["holds only Shop of the database app", &format!("repot restore {set} --schema Shop")]);
+    let _ = s.repot(&["verify", &set, "--level", "restore"]).ok().prints(&["good (restore"]);
+    let part = s.repot(&["restore", &set, "--schema", "Shop", "--yes", "--json"]).ok().json();
+    let part = part["plan"]["databases"][0]["aside"].as_str().unwrap().to_owned();
+    assert_eq!(s.psql(&part, "SELECT count(*) FROM \"Shop\".t"), "2");
+    let _ = s.psql("postgres", &format!("DROP DATABASE \"{part}\""));
+    // All schemas are the whole database.
+    options("SCHEMAS = [\"Shop\", \"public\"], RESTORE_PREFIX = \"nice\"");
+    let ran = s.repot(&["backup", "--only", "db", "--json"]).ok();
+    assert!(ran.stdout.contains("SCHEMAS names all that there are"), "{ran}");
+    let _ = s.repot(&["restore", ran.json()["set"].as_str().unwrap(), "--yes"]).ok();
+    is_well(s);
+    // What is followed reaches the program.
+    options("DUMP_PREFIX = \"timeout 0.001\"");
+    let _ = s.repot(&["backup", "--only", "db"]).exits(1).says(&["the dump of the running server failed"]);
+    options("ENV = { PGOPTIONS = \"-c work_mem=nonsense\" }");
+    let _ = s.repot(&["backup", "--only", "db"]).exits(1).says(&["work_mem"]);
 }
 
 const SQLITE: &str = r#"

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use repot_store::codec::Keys;
 use repot_store::dbbackup::naming::{Content as Kind, DumpFormat};
+use repot_store::dbbackup::settings::Programs;
 use repot_store::dbbackup::shelf::Shelved;
 use repot_store::retention::Content;
 use repot_store::storage::Storage;
@@ -53,6 +54,8 @@ pub struct ForeignRestore<'a> {
     pub warnings: Vec<String>,
     /// An existing directory for unlinked scratch files.
     pub scratch_dir: PathBuf,
+    /// How the client programs are started.
+    pub programs: Programs,
 }
 
 /// What a restore will do.
@@ -161,6 +164,7 @@ impl ForeignRestore<'_> {
             replace: false,
             scratch_dir: self.scratch_dir.clone(),
             restored_dir: PathBuf::new(),
+            programs: self.programs.clone(),
         };
         let Some((storage, _)) = self.media.or(self.db) else {
             return Err(Error::usage("nothing-wanted", "the arguments leave nothing to do"));
@@ -229,7 +233,7 @@ impl ForeignRestore<'_> {
                 None => "it has no sidecar: of which version it is cannot be told".to_owned(),
             });
         }
-        let server = self.to.server(plan.run())?;
+        let server = self.to.server(plan.run())?.started(&self.programs);
         let session = server.connector.connect("template1")?;
         let name = self.database.unwrap_or(&d.database.name).to_owned();
         if ["postgres", "template0", "template1"].contains(&name.as_str()) {
@@ -261,7 +265,11 @@ impl ForeignRestore<'_> {
     pub fn carry_out(&self, plan: &ForeignPlan, observer: &dyn Observer) -> Result<Option<ForeignRestored>> {
         self.like_a_set(|r| {
             let set = &plan.plan;
-            let server = if self.db.is_some() { Some(self.to.server(set.run())?) } else { None };
+            let server = if self.db.is_some() {
+                Some(self.to.server(set.run())?.started(&self.programs))
+            } else {
+                None
+            };
             let prepared = self.prepare(r, plan, server.as_ref(), observer);
             let found = prepared.map_err(|e| {
                 // What was live has not been touched.

@@ -7,13 +7,14 @@ mod configuration;
 pub(in crate::backup) mod load;
 mod media;
 pub(in crate::backup) mod names;
-mod part;
+pub(in crate::backup) mod part;
 pub(in crate::backup) mod roles;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use repot_store::codec::Keys;
+use repot_store::dbbackup::settings::Programs;
 use repot_store::retention::Content;
 use repot_store::storage::Storage;
 use repot_store::{FileEntry, FileKind, Manifest};
@@ -62,6 +63,8 @@ pub struct Request {
     pub scratch_dir: PathBuf,
     /// Directory below which configuration is unpacked.
     pub restored_dir: PathBuf,
+    /// How the client programs are started.
+    pub programs: Programs,
 }
 
 /// What becomes of a database.
@@ -199,13 +202,17 @@ impl Restore<'_> {
         Ok(plan)
     }
 
+    fn server(&self, run: &str) -> Result<Server> {
+        Ok(self.to.server(run)?.started(&self.request.programs))
+    }
+
     fn loader<'a>(&'a self, server: &'a Server) -> Loader<'a> {
         Loader { server, storage: self.storage, set: self.set, manifest: self.manifest, keys: self.keys }
     }
 
     fn plan_databases(&self, plan: &mut Plan) -> Result<()> {
         let wanted = fingerprint_of(self.manifest)?;
-        let server = self.to.server(&plan.run)?;
+        let server = self.server(&plan.run)?;
         let loader = self.loader(&server);
         loader.require_client()?;
         let session = server.connector.connect("template1")?;
@@ -222,6 +229,9 @@ impl Restore<'_> {
             let Some(want) = wanted.databases.get(&name) else {
                 return Err(Error::failed("backup-set", format!("the set has no fingerprint of {name}")));
             };
+            if whole && !want.only_schemas.is_empty() {
+                return Err(part::refused(self.set, &name, want));
+            }
             // Those that every server has are usually empty; a restore that changes nothing is none.
             let given = ["postgres", "template1"].contains(&name.as_str());
             let action = if !whole {
@@ -284,7 +294,7 @@ impl Restore<'_> {
             self.unpack_configuration(dir)?;
         }
         let databases = plan.databases.iter().any(|d| !matches!(d.action, Action::Same | Action::LeftAlone));
-        let server = if databases { Some(self.to.server(&plan.run)?) } else { None };
+        let server = if databases { Some(self.server(&plan.run)?) } else { None };
         let prepared = server
             .as_ref()
             .map_or(Ok(()), |server| {

@@ -2,10 +2,11 @@
 //!
 //! Never into the live database: rows of one table from an older day would contradict those of the others.
 
+use repot_store::FileEntry;
 use serde::Serialize;
 
-use super::Database;
 use super::load::Loader;
+use super::{Action, Database};
 use crate::engine::postgres::session::ident;
 use crate::error::{Error, Kind, Result};
 use crate::progress::Observer;
@@ -48,6 +49,17 @@ impl Part {
     }
 }
 
+/// Why a set that holds some schemas of a database is not restored over it.
+pub(super) fn refused(set: &str, name: &str, want: &DatabaseFingerprint) -> Error {
+    let only = want.only_schemas.join(", ");
+    let arguments: String = want.only_schemas.iter().map(|s| format!(" --schema {s}")).collect();
+    Error::refused("part-of-database", format!("the set {set} holds only {only} of the database {name}"))
+        .why("SCHEMAS limited the backup; what else is in the live database would be gone")
+        .help(format!(
+            "`repot restore {set}{arguments}` puts it into a database of its own, to copy from; `--skip-db` restores the rest of the set"
+        ))
+}
+
 /// Makes the database with all definitions, then the rows that are wanted, and compares those.
 pub(super) fn load(loader: &Loader<'_>, d: &Database, part: &Part, observer: &dyn Observer) -> Result<()> {
     let there = (d.name.as_str(), d.fresh.as_str());
@@ -60,10 +72,37 @@ pub(super) fn load(loader: &Loader<'_>, d: &Database, part: &Part, observer: &dy
     filled
 }
 
+/// Loads a set's part of a database, and compares its rows.
+pub(in crate::backup) fn proved(
+    loader: &Loader<'_>,
+    entry: &FileEntry,
+    (name, fresh): (&str, &str),
+    want: &DatabaseFingerprint,
+    observer: &dyn Observer,
+) -> Result<Option<String>> {
+    let d = Database {
+        name: name.to_owned(),
+        action: Action::Part,
+        aside: None,
+        fresh: fresh.to_owned(),
+        entry: entry.clone(),
+        want: want.clone(),
+    };
+    let all = Part { schemas: want.only_schemas.clone(), tables: Vec::new() };
+    load(loader, &d, &all, observer).map(|()| None)
+}
+
 fn fill(loader: &Loader<'_>, d: &Database, part: &Part, observer: &dyn Observer) -> Result<()> {
     let there = (d.name.as_str(), d.fresh.as_str());
     // Types, functions and extensions that a table needs are anywhere in a database: all of them are made.
-    loader.fill(&d.entry, there, &["--section=pre-data"], observer)?;
+    let mut definitions = vec!["--section=pre-data".to_owned()];
+    if !d.want.only_schemas.is_empty() {
+        // A dump of some schemas makes them, `public` too, which is there already; and has no extensions.
+        make_surroundings(loader, d)?;
+        definitions.extend(d.want.only_schemas.iter().map(|s| format!("--schema={s}")));
+    }
+    let definitions: Vec<&str> = definitions.iter().map(String::as_str).collect();
+    loader.fill(&d.entry, there, &definitions, observer)?;
     let wanted = d.want.tables.iter().filter(|t| part.has(&t.schema, &t.name));
     for t in wanted.clone() {
         let (schema, table) = (format!("--schema={}", t.schema), format!("--table={}", t.name));
@@ -81,6 +120,20 @@ fn fill(loader: &Loader<'_>, d: &Database, part: &Part, observer: &dyn Observer)
             return Err(Error::new(Kind::Differences, "restored-differs", what)
                 .help("the live database was not touched"));
         }
+    }
+    Ok(())
+}
+
+/// The schemas that a dump of them is loaded into, and the extensions that its tables may need.
+fn make_surroundings(loader: &Loader<'_>, d: &Database) -> Result<()> {
+    let session = loader.server.connector.connect(&d.fresh)?;
+    let of_extensions = d.want.extensions.iter().map(|e| &e.schema).filter(|s| !s.starts_with("pg_"));
+    for schema in d.want.only_schemas.iter().chain(of_extensions) {
+        session.execute(&format!("CREATE SCHEMA IF NOT EXISTS {}", ident(schema)))?;
+    }
+    for e in d.want.extensions.iter().filter(|e| e.name != "plpgsql") {
+        let (name, schema) = (ident(&e.name), ident(&e.schema));
+        session.execute(&format!("CREATE EXTENSION IF NOT EXISTS {name} WITH SCHEMA {schema} CASCADE"))?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::facts::Version;
 use super::fingerprint::{Content, rows, sequences, take};
 use super::session::{Session, literal};
 use crate::error::{Error, Result, speaks_of_full_disk};
-use crate::exec::last_lines;
+use crate::exec::{Way, last_lines};
 use crate::verify::{DatabaseFingerprint, SequenceFingerprint};
 
 /// How long the lock is waited for, in seconds; a long query of somebody else would otherwise hold up everybody.
@@ -103,7 +103,7 @@ pub fn dump(
     reader.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")?;
     let before = sequences(&mut reader, database)?;
     let args = arguments(database, version.engine);
-    let cmd = clients.program(Program::Dump, &args);
+    let cmd = clients.program(Program::Dump, &args).bulk(Way::Out);
     let (taken, ended) = std::thread::scope(|scope| {
         // The session's program dies with the thread that started it, so the dump is what gets another.
         let dumper = scope.spawn(move || {
@@ -184,7 +184,7 @@ pub fn dump(
 pub fn load(clients: &Clients, database: &str, input: &mut (dyn Read + Send)) -> Result<()> {
     let named = format!("--database={database}");
     // A dump is SQL: the client's own commands (`system`, `\!`) in it are not run.
-    let cmd = clients.program(Program::Client, &["--batch", "--binary-mode", &named]);
+    let cmd = clients.program(Program::Client, &["--batch", "--binary-mode", &named]).bulk(Way::In);
     let (status, stderr) = cmd.pump(Some(input), &mut |_| Ok(()))?;
     if status.success() {
         return Ok(());

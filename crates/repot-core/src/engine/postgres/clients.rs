@@ -2,6 +2,9 @@
 
 use crate::exec::Cmd;
 
+/// Options of a session that loads: a database or role may be set to read only, and repot loads it all the same.
+pub const READ_WRITE: &str = "-c default_transaction_read_only=off";
+
 /// Where client programs are, and the server that they talk to.
 pub trait Clients: Send + Sync {
     /// A program with its arguments; `env` comes after what says where the server is. Passwords travel in the

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use super::host::{ComposeHost, unique};
 use super::pipes;
+use crate::engine::postgres::clients::READ_WRITE;
 use crate::error::{Error, Result};
 use crate::exec::{Cmd, Pipes};
 use crate::host::Role;
@@ -178,8 +179,7 @@ pub(super) fn client_in(
     let mut all = vec![
         ("PGHOST", "127.0.0.1"),
         ("PGUSER", user),
-        // A database or role may be set to read only; repot loads it all the same.
-        ("PGOPTIONS", "-c default_transaction_read_only=off"),
+        ("PGOPTIONS", READ_WRITE),
         ("PGDATABASE", "postgres"),
     ];
     all.extend(password.map(|p| ("PGPASSWORD", p)));
