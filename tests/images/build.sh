@@ -20,7 +20,7 @@ export DOCKER_BUILDKIT=0
 # In the order in which they are wanted.
 default_images=(
 	postgres:13 postgres:17 postgres:15 postgres:18 postgres:12 postgres:16
-	repot-test/redis:7 repot-test/minio:1 mariadb:10.11 mysql:9
+	repot-test/redis:7 repot-test/minio:1 mariadb:10.11
 	repot-test/inventree:1.1.12 repot-test/inventree:1.2.0
 	repot-test/nautobot:2.0 repot-test/nautobot:2.1
 	repot-test/ente-server:1
@@ -245,42 +245,6 @@ mariadb() {
 	build "$image" "$digest" "$here/mariadb"
 }
 
-# ---------------------------------------------------------------- MySQL
-
-# MySQL is in Debian's sid only, which has no security updates for rootfs.sh to add.
-mysql_rootfs() {
-	local image=repot-test/rootfs:mysql digest started=$SECONDS root
-	digest=$(recipe "$(declare -f mysql_rootfs)" --)
-	if is_current "$image" "$digest"; then return; fi
-	say "$image: Debian sid with mysql-server-core"
-	workspace
-	root=$work/mysql
-	quietly debootstrap --variant=minbase \
-		--include=ca-certificates,gosu,mysql-server-core,mysql-client-core sid "$root" "$(debian_uri plain)"
-	grep -q '^mysql:' "$root/etc/passwd" ||
-		quietly chroot "$root" useradd --system --uid 998 --home-dir /nonexistent --shell /bin/false mysql
-	rm -rf "${root:?}"/var/{cache/apt,lib/apt/lists,log}/* "$root"/run/* "$root"/usr/share/{doc,man,info,locale,mysql/mysql-test}/* \
-		"$root"/etc/apt/sources.list
-	replaces "$image" import "$root" --change "LABEL repot.recipe=$digest" - "$image"
-	rm -rf "$root"
-	say "$image: made in $((SECONDS - started)) s"
-}
-
-mysql() {
-	local image=mysql:9 digest
-	digest=$(recipe "$(declare -f mysql mysql_rootfs)" -- mysql)
-	if exists "$image"; then
-		case $(label "$image" repot.recipe) in
-			"$digest") return ;;
-			'') return ;; # the official one
-		esac
-	elif pull "$image"; then
-		return
-	fi
-	mysql_rootfs
-	build "$image" "$digest" "$here/mysql"
-}
-
 # ---------------------------------------------------------------- applications
 
 # Python, Redis and socat: what the application images and their neighbours run on.
@@ -364,7 +328,6 @@ make() {
 	case $1 in
 		postgres:*) postgres "${1#postgres:}" ;;
 		mariadb:10.11) mariadb ;;
-		mysql:9) mysql ;;
 		repot-test/redis:7) service redis 7 ;;
 		repot-test/minio:1) service minio 1 ;;
 		repot-test/inventree:1.1.12) application inventree inventree 1.1.12 42 1 ;;
