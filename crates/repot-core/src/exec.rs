@@ -245,9 +245,9 @@ impl Cmd {
     ) -> Result<(ExitStatus, String)> {
         let by_pipe = |way| self.fifo.as_deref().filter(|f| f.way == way);
         let (fifo_in, fifo_out) = (by_pipe(Way::In), by_pipe(Way::Out));
-        let reader = fifo_out
-            .map(|f| f.reader().map_err(|e| Error::io("cannot open a pipe to a container", &e)))
-            .transpose()?;
+        let other = &Other::default();
+        let no_pipe = |e| Error::io("cannot open a pipe to a container", &e);
+        let reader = fifo_out.map(|f| f.reader(other).map_err(no_pipe)).transpose()?;
         let stream = |piped| if piped { Stdio::piped() } else { Stdio::null() };
         let mut child = self
             .build()
@@ -258,20 +258,22 @@ impl Cmd {
             .map_err(|e| self.start_error(&e))?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take();
-        let other = &Other::default();
         let stderr = child.stderr.take().expect("stderr is piped");
 
         let pid = child.id();
         let (status, stderr, fed, drained) = std::thread::scope(|scope| {
             let errors = scope.spawn(move || tail(stderr));
             let feeder = scope.spawn(move || match (stdin, fifo_in, input) {
-                (_, Some(fifo), from) => fifo.feed(from.unwrap_or(&mut std::io::empty()), other),
+                (_, Some(fifo), from) => match fifo.writer(other).map_err(no_pipe)? {
+                    Some(to) => feed(from.unwrap_or(&mut std::io::empty()), to),
+                    None => Ok(()),
+                },
                 (Some(to), _, Some(from)) => feed(from, to),
                 _ => Ok(()),
             });
             let drainer = scope.spawn(move || {
                 let r = match (reader, stdout) {
-                    (Some(from), _) => Fifo::drain(from, other, sink),
+                    (Some(from), _) => drain(from, sink),
                     (_, Some(from)) => drain(from, sink),
                     _ => Ok(()),
                 };
@@ -282,7 +284,8 @@ impl Cmd {
                 r
             });
             let status = self.wait(&mut child);
-            other.has_ended(status.as_ref().is_ok_and(ExitStatus::success));
+            // A program that ended badly has said all the same what it said.
+            other.has_ended(status.as_ref().is_ok_and(|s| s.code().is_some()));
             (
                 status,
                 errors.join().unwrap_or_default(),

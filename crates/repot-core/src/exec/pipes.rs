@@ -6,7 +6,7 @@
 //! Docker's streams are what remains.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
-
-use crate::error::{Error, Result};
+use rustix::io::Errno;
 
 /// How much a pipe holds: with the kernel's 64 KiB, both sides would be woken for each piece.
 const PIPE_BYTES: usize = 1 << 20;
@@ -42,7 +41,7 @@ pub struct Pipes {
 
 impl Pipes {
     /// A directory of ours alone, which containers see as `inside`.
-    pub fn new(inside: &'static str) -> std::io::Result<Self> {
+    pub fn new(inside: &'static str) -> io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("repot-pipes-").tempdir()?;
         Ok(Pipes { dir, inside, next: AtomicUsize::new(0) })
     }
@@ -53,8 +52,14 @@ impl Pipes {
         self.dir.path()
     }
 
+    /// Where containers have it.
+    #[must_use]
+    pub fn inside(&self) -> &str {
+        self.inside
+    }
+
     /// A new pipe.
-    pub(super) fn pipe(self: &Arc<Self>, way: Way) -> std::io::Result<Fifo> {
+    pub(super) fn pipe(self: &Arc<Self>, way: Way) -> io::Result<Fifo> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let path = self.dir.path().join(&name);
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
@@ -82,17 +87,18 @@ impl Drop for Fifo {
 pub(super) struct Other(AtomicU8);
 
 impl Other {
-    const WELL: u8 = 1;
-    const BADLY: u8 = 2;
+    const ENDED: u8 = 1;
+    const GIVEN_UP: u8 = 2;
 
-    pub(super) fn has_ended(&self, well: bool) {
-        self.0.store(if well { Self::WELL } else { Self::BADLY }, Ordering::Release);
+    /// It ended by itself, with whatever status; or else it was ended, and what runs in the container may go on.
+    pub(super) fn has_ended(&self, by_itself: bool) {
+        self.0.store(if by_itself { Self::ENDED } else { Self::GIVEN_UP }, Ordering::Release);
     }
     fn runs(&self) -> bool {
         self.0.load(Ordering::Acquire) == 0
     }
-    fn failed(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Self::BADLY
+    fn given_up(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::GIVEN_UP
     }
 }
 
@@ -103,109 +109,115 @@ impl Fifo {
         format!(r#"exec "$@" {sign}{}"#, self.inside)
     }
 
-    fn open(&self, options: &mut OpenOptions) -> std::io::Result<File> {
+    fn open(&self, options: &mut OpenOptions) -> io::Result<File> {
         let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&self.path)?;
         // A limit of the user's may forbid it; then it is only slower.
         let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE_BYTES);
         Ok(file)
     }
 
-    /// The end that reads; opened before the process starts, so that nothing of it is missed.
-    pub(super) fn reader(&self) -> std::io::Result<File> {
-        self.open(OpenOptions::new().read(true))
+    /// What the process writes. Opened before it starts, so that nothing of it is missed.
+    pub(super) fn reader<'o>(&self, other: &'o Other) -> io::Result<FifoReader<'o>> {
+        Ok(FifoReader { from: self.open(OpenOptions::new().read(true))?, other, begun: false })
     }
 
-    /// Hands everything that the process writes to `sink`.
-    pub(super) fn drain(
-        mut from: File,
-        other: &Other,
-        sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
-    ) -> Result<()> {
-        let mut buf = vec![0_u8; PIPE_BYTES];
-        let mut begun = false;
+    /// What the process reads, once it does; none where it ended before.
+    pub(super) fn writer<'o>(&self, other: &'o Other) -> io::Result<Option<FifoWriter<'o>>> {
         loop {
-            // Looked at before reading: what was written before its end is there by then.
-            let (runs, failed) = (other.runs(), other.failed());
-            if failed {
-                // Its status tells; what else comes is of no use.
-                return Ok(());
-            }
-            match from.read(&mut buf) {
-                // Nobody has it open for writing: not yet, or not any more.
-                Ok(0) if begun || !runs => return Ok(()),
-                Ok(0) => {
-                    if waited(&from, PollFlags::IN)?.contains(PollFlags::HUP) {
-                        begun = true;
-                    } else {
-                        std::thread::sleep(Duration::from_millis(2));
-                    }
-                }
-                Ok(n) => {
-                    begun = true;
-                    sink(&buf[..n])?;
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock && runs => drop(waited(&from, PollFlags::IN)?),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("cannot read what a program in a container printed", &e)),
-            }
-        }
-    }
-
-    /// Gives everything of `from` to the process. One that does not read to the end is judged by its status.
-    pub(super) fn feed(&self, from: &mut (dyn Read + Send), other: &Other) -> Result<()> {
-        let mut to = loop {
             match self.open(OpenOptions::new().write(true)) {
-                Ok(file) => break file,
+                Ok(to) => return Ok(Some(FifoWriter { to, other })),
                 // Nobody reads yet.
-                Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+                Err(e) if e.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
                     if !other.runs() {
-                        return Ok(());
+                        return Ok(None);
                     }
                     std::thread::sleep(Duration::from_millis(2));
                 }
-                Err(e) => return Err(Error::io("cannot open a pipe to a container", &e)),
-            }
-        };
-        let mut buf = vec![0_u8; 256 * 1024];
-        loop {
-            let n = match from.read(&mut buf) {
-                Ok(0) => return Ok(()),
-                Ok(n) => n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) => return Err(Error::io("cannot read the data to send", &e)),
-            };
-            let mut left = &buf[..n];
-            while !left.is_empty() {
-                match to.write(left) {
-                    Ok(n) => left = &left[n..],
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                        if !other.runs() {
-                            return Ok(());
-                        }
-                        waited(&to, PollFlags::OUT)?;
-                    }
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => return Ok(()),
-                }
+                Err(e) => return Err(e),
             }
         }
     }
 }
 
+/// Our end of what a process writes. It ends when all of it has been read and the process has closed it or ended.
+pub(super) struct FifoReader<'o> {
+    from: File,
+    other: &'o Other,
+    begun: bool,
+}
+
+impl Read for FifoReader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // Looked at before reading: what was written before its end is there by then.
+            let runs = self.other.runs();
+            if self.other.given_up() {
+                return Ok(0);
+            }
+            match self.from.read(buf) {
+                // Nobody has it open for writing: not yet, or not any more.
+                Ok(0) if self.begun || !runs => return Ok(0),
+                Ok(0) => {
+                    if waited(&self.from, PollFlags::IN)?.contains(PollFlags::HUP) {
+                        self.begun = true;
+                    } else {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                }
+                Ok(n) => {
+                    self.begun = true;
+                    return Ok(n);
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock && runs => {
+                    waited(&self.from, PollFlags::IN)?;
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(0),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+/// Our end of what a process reads.
+pub(super) struct FifoWriter<'o> {
+    to: File,
+    other: &'o Other,
+}
+
+impl Write for FifoWriter<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.to.write(buf) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    if !self.other.runs() {
+                        return Err(ErrorKind::BrokenPipe.into());
+                    }
+                    waited(&self.to, PollFlags::OUT)?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Waits until something can be done with a pipe, or it is time to look at the other side.
-fn waited(file: &File, wanted: PollFlags) -> Result<PollFlags> {
+fn waited(file: &File, wanted: PollFlags) -> io::Result<PollFlags> {
     let mut fds = [PollFd::new(file, wanted)];
     let limit = Timespec { tv_sec: 0, tv_nsec: i64::from(LOOK.subsec_nanos()) };
     match poll(&mut fds, Some(&limit)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(fds[0].revents()),
-        Err(e) => Err(Error::io("cannot wait for a pipe", &e.into())),
+        Ok(_) | Err(Errno::INTR) => Ok(fds[0].revents()),
+        Err(e) => Err(e.into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use crate::exec::Cmd;
 
     /// A command that finds the directory at its real place, as a container finds it at its own.
@@ -274,6 +286,20 @@ mod tests {
         let mut input = std::io::repeat(b'x');
         let late = cmd(&["sleep", "60"], Way::In).timeout(limit).pump(Some(&mut input), &mut |_| Ok(()));
         assert_eq!(late.expect_err("too slow").code, "timeout");
+    }
+
+    #[test]
+    fn everything_comes_out_also_of_a_program_that_ends_badly() {
+        // As GNU tar does when a file changed while it was read: its archive is whole all the same.
+        let mut seen = 0;
+        let (status, _) = cmd(&["sh", "-c", "head -c 3000000 /dev/zero; exit 1"], Way::Out)
+            .pump(None, &mut |c| {
+                seen += c.len();
+                std::thread::sleep(Duration::from_millis(60));
+                Ok(())
+            })
+            .expect("runs");
+        assert_eq!((status.code(), seen), (Some(1), 3_000_000));
     }
 
     #[test]
