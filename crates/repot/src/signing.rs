@@ -11,10 +11,7 @@ use repot_store::codec::{Certificate, CodecError, SecretKey, Signer, Signers};
 use secrecy::{SecretSlice, SecretString};
 
 use crate::config::Setting;
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::io(format!("cannot read the key file {}", path.display()), &e))
-}
+use crate::storage::{read, secret_of_env, secret_of_file};
 
 /// Who signs a set that is made, where anybody does.
 pub fn signer(setting: &Setting) -> Result<Option<Arc<dyn Signer>>> {
@@ -47,16 +44,10 @@ pub fn signer(setting: &Setting) -> Result<Option<Arc<dyn Signer>>> {
 fn passphrase(setting: &Setting) -> Result<Option<SecretString>> {
     let config = &setting.config.backup.sign;
     if let Some(name) = &config.passphrase_env {
-        let value = setting.env.get(name).ok_or_else(|| {
-            Error::usage("bad-config", format!("[backup.sign]: the environment has no variable {name}"))
-        })?;
-        return Ok(Some(SecretString::from(value.clone())));
+        let about = |why| Error::usage("bad-config", format!("[backup.sign]: {why}"));
+        return secret_of_env(setting, name).map(|p| Some(p.into())).map_err(about);
     }
-    let Some(file) = &config.passphrase_file else { return Ok(None) };
-    let path = setting.dir.join(file);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
-    Ok(Some(SecretString::from(text.trim_end_matches(['\r', '\n']))))
+    config.passphrase_file.as_ref().map(|f| secret_of_file(&setting.dir.join(f)).map(Into::into)).transpose()
 }
 
 /// Whose signature counts. The signing key may be on another machine: a set of it that is restored here is judged by the

@@ -146,16 +146,9 @@ fn options(setting: &Setting, name: &str, entry: &StorageEntry) -> Result<Vec<(S
             }
             found.push((option.clone(), value.clone()));
         } else if let Some(known) = option.strip_suffix("_env").filter(|o| of(o).is_some()) {
-            let value = setting
-                .env
-                .get(value)
-                .ok_or_else(|| about(format!("the environment has no variable {value}")))?;
-            found.push((known.to_owned(), value.clone()));
+            found.push((known.to_owned(), secret_of_env(setting, value).map_err(about)?));
         } else if let Some(known) = option.strip_suffix("_file").filter(|o| of(o).is_some()) {
-            let path = setting.dir.join(value);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
-            found.push((known.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned()));
+            found.push((known.to_owned(), secret_of_file(&setting.dir.join(value))?));
         } else {
             // The storage's own words name those that there are.
             found.push((option.clone(), value.clone()));
@@ -164,12 +157,26 @@ fn options(setting: &Setting, name: &str, entry: &StorageEntry) -> Result<Vec<(S
     Ok(found)
 }
 
+/// A secret that a variable of the environment has; what is wrong, in words, where there is none.
+pub fn secret_of_env(setting: &Setting, variable: &str) -> std::result::Result<String, String> {
+    let found = setting.env.get(variable).cloned();
+    found.ok_or_else(|| format!("the environment has no variable {variable}"))
+}
+
+/// A secret that a file has, without the end of its last line.
+pub fn secret_of_file(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 fn key_error(path: &str, e: CodecError) -> Error {
     let code = if matches!(e, CodecError::NeedsPassphrase) { "no-key" } else { "encryption" };
     Error::usage(code, format!("{path}: {e}"))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// A file with a key.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::io(format!("cannot read the key file {}", path.display()), &e))
 }
 

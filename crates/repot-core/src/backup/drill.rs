@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use repot_store::archive::{Owners, PackOptions, RestoreMode, UnpackOptions, fingerprint_tree, unpack};
 use repot_store::stored::{self, archive_error, inspect_options};
-use repot_store::{Engine, FileKind, Manifest};
+use repot_store::{Engine, FileEntry, FileKind, Manifest};
 
 use super::restore::load::Loader;
 use super::restore::part;
@@ -15,13 +15,14 @@ use super::{codec_error, drill_mysql};
 use crate::engine::sqlite::Swap;
 use crate::error::{Error, Kind, Result};
 use crate::host::compose::throw_away::throw_away;
+use crate::host::docker::Docker;
 use crate::interrupt;
 use crate::progress::{Event, Observer};
 use crate::upgrade::failpoint::reach;
 use crate::upgrade::plan::new_run_id;
 use crate::upgrade::steps::backup::fingerprint_of;
 use crate::upgrade::steps::restore::aside_name;
-use crate::verify::ClusterFingerprint;
+use crate::verify::{ClusterFingerprint, DatabaseFingerprint};
 
 /// Restores a set's databases and media into throw-away places; what differs from the manifest, or cannot be restored.
 /// The files are expected to be good: [`super::sets::check`] comes first. To be called from a thread that lives as long
@@ -37,10 +38,52 @@ pub fn drill(
     Ok(damages)
 }
 
-/// The image that the set's databases are restored with.
-fn image(manifest: &Manifest) -> String {
-    let major = manifest.server_version_num / 10_000;
-    manifest.image.clone().unwrap_or_else(|| format!("postgres:{major}"))
+/// The image that the set's databases are restored with: the set's own, or the usual one of that version.
+pub(super) fn image(manifest: &Manifest) -> Result<String> {
+    let (major, minor) = (manifest.server_version_num / 10_000, manifest.server_version_num / 100 % 100);
+    let usual = match manifest.engine() {
+        Engine::Mysql => format!("mysql:{major}"),
+        Engine::Mariadb => format!("mariadb:{major}.{minor}"),
+        Engine::Postgresql | Engine::Sqlite => format!("postgres:{major}"),
+    };
+    let Some(image) = &manifest.image else { return Ok(usual) };
+    // An id names an image of this machine, which no registry knows by that.
+    if image.starts_with("sha256:") {
+        let _ = Docker.ping()?;
+        return Ok(if Docker.image(image)?.is_some() { image.clone() } else { usual });
+    }
+    Ok(image.clone())
+}
+
+/// Restores one database, and says in what it differs from its fingerprint.
+pub(super) type Restored<'a> = dyn Fn(&FileEntry, &str, &DatabaseFingerprint) -> Result<Option<String>> + 'a;
+
+/// Restores each database of a set as `restored` does it, which says in what it differs from the set's fingerprint.
+pub(super) fn each_database(
+    (set, manifest): (&str, &Manifest),
+    wanted: &ClusterFingerprint,
+    observer: &dyn Observer,
+    restored: &Restored<'_>,
+) -> Result<Vec<Damage>> {
+    let mut damages = Vec::new();
+    for entry in manifest.files.iter().filter(|f| f.kind == FileKind::Database) {
+        interrupt::check()?;
+        let name = entry.database.as_deref().unwrap_or_default();
+        let Some(want) = wanted.databases.get(name) else {
+            damages.push(damaged(&entry.name, format!("the set has no fingerprint of {name}")));
+            continue;
+        };
+        let what = format!("restoring {set}/{}", entry.name);
+        observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
+        let outcome = restored(entry, name, want);
+        reach("verify", "restored")?;
+        damages.extend(judged(&entry.name, name, outcome)?);
+    }
+    Ok(damages)
+}
+
+fn damaged(file: &str, what: String) -> Damage {
+    Damage { file: file.to_owned(), what }
 }
 
 fn databases(
@@ -56,7 +99,7 @@ fn databases(
     let wanted = fingerprint_of(manifest)?;
     match manifest.engine() {
         Engine::Postgresql => {}
-        Engine::Sqlite => return sqlite(checker, set, manifest, &wanted),
+        Engine::Sqlite => return sqlite(checker, set, manifest, &wanted, observer),
         Engine::Mariadb | Engine::Mysql => {
             return drill_mysql::databases(checker, set, manifest, &wanted, observer);
         }
@@ -64,10 +107,9 @@ fn databases(
     let run = new_run_id();
     // initdb's own database, which is nobody else's.
     let superuser = wanted.databases.get("template1").map_or("postgres", |d| d.owner.as_str());
-    let (_guard, (connector, clients)) = throw_away(&image(manifest), superuser, &run, observer)?;
+    let (_guard, (connector, clients)) = throw_away(&image(manifest)?, superuser, &run, observer)?;
     let server = Server { connector, clients };
     let loader = Loader { server: &server, storage: checker.storage, set, manifest, keys: checker.keys };
-    let damaged = |file: &str, what: String| Damage { file: file.to_owned(), what };
     if let Some(entry) = manifest.files.iter().find(|f| f.kind == FileKind::Globals) {
         let session = server.connector.connect("template1")?;
         let there: BTreeSet<String> = session
@@ -80,40 +122,32 @@ fn databases(
             damages.push(damaged(&entry.name, e.to_string()));
         }
     }
-    for entry in manifest.files.iter().filter(|f| f.kind == FileKind::Database) {
-        interrupt::check()?;
-        let name = entry.database.clone().unwrap_or_default();
-        let Some(want) = wanted.databases.get(&name) else {
-            damages.push(damaged(&entry.name, format!("the set has no fingerprint of {name}")));
-            continue;
-        };
-        let what = format!("restoring {set}/{}", entry.name);
-        observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
-        let fresh = aside_name(&name, &run);
-        let outcome = if want.only_schemas.is_empty() {
-            loader.load(entry, (&name, &fresh), observer).and_then(|()| loader.differs((&name, &fresh), want))
-        } else {
-            part::proved(&loader, entry, (&name, &fresh), want, observer)
-        };
-        reach("verify", "restored")?;
-        damages.extend(judged(&entry.name, &name, outcome)?);
-    }
+    damages.extend(each_database((set, manifest), &wanted, observer, &|entry, name, want| {
+        let fresh = aside_name(name, &run);
+        if !want.only_schemas.is_empty() {
+            return part::proved(&loader, entry, (name, &fresh), want, observer);
+        }
+        loader.load(entry, (name, &fresh), observer)?;
+        loader.differs((name, &fresh), want)
+    })?);
     Ok(damages)
 }
 
 /// What came of restoring a database, as a damage of its file. An error that says nothing of the set is passed on.
-pub(super) fn judged(file: &str, name: &str, outcome: Result<Option<String>>) -> Result<Option<Damage>> {
+fn judged(file: &str, name: &str, outcome: Result<Option<String>>) -> Result<Option<Damage>> {
     let what = match outcome {
         Ok(None) => return Ok(None),
         Ok(Some(why)) => format!("restored, {name} differs: {why}"),
-        Err(e) if e.code == "restored-differs" => format!("restored, {name} differs: {}", words(&e)),
+        Err(e) if ["restored-differs", "sqlite-damaged"].contains(&e.code) => {
+            format!("restored, {name} differs: {}", words(&e))
+        }
         // The server's own words about the dump.
         Err(e) if e.code == "restore-failed" || e.kind == Kind::Differences => {
             format!("{name} cannot be restored: {}", words(&e))
         }
         Err(e) => return Err(e),
     };
-    Ok(Some(Damage { file: file.to_owned(), what }))
+    Ok(Some(damaged(file, what)))
 }
 
 /// A file of SQLite needs no server.
@@ -122,38 +156,21 @@ fn sqlite(
     set: &str,
     manifest: &Manifest,
     wanted: &ClusterFingerprint,
+    observer: &dyn Observer,
 ) -> Result<Vec<Damage>> {
-    let mut damages = Vec::new();
-    for entry in manifest.files.iter().filter(|f| f.kind == FileKind::Database) {
-        interrupt::check()?;
-        let dir = tempfile::Builder::new().prefix("repot-verify-").tempdir_in(checker.scratch_dir).map_err(
-            |e| Error::io(format!("cannot make a directory in {}", checker.scratch_dir.display()), &e),
-        )?;
-        let name = entry.database.clone().unwrap_or_default();
+    each_database((set, manifest), wanted, observer, &|entry, _, want| {
+        let dir = scratch(checker)?;
         let swap = Swap::new(&dir.path().join("database"), "drill");
         let mut input = stored::read(checker.storage, set, entry, checker.keys)
             .map_err(|e| codec_error(&entry.name, e))?;
         swap.receive(&mut input)?;
-        let outcome = match wanted.databases.get(&name) {
-            Some(want) => swap.compare((want, manifest.server_version_num)),
-            None => Err(Error::new(
-                Kind::Differences,
-                "backup-set",
-                format!("the set has no fingerprint of {name}"),
-            )),
-        };
-        match outcome {
-            Ok(()) => {}
-            Err(e) if e.kind == Kind::Differences || e.code == "sqlite-damaged" => {
-                damages.push(Damage {
-                    file: entry.name.clone(),
-                    what: format!("restored, {name} differs: {}", words(&e)),
-                });
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(damages)
+        swap.compare((want, manifest.server_version_num)).map(|()| None)
+    })
+}
+
+fn scratch(checker: &Checker<'_>) -> Result<tempfile::TempDir> {
+    let made = tempfile::Builder::new().prefix("repot-verify-").tempdir_in(checker.scratch_dir);
+    made.map_err(|e| Error::io(format!("cannot make a directory in {}", checker.scratch_dir.display()), &e))
 }
 
 fn words(e: &Error) -> String {
@@ -174,9 +191,7 @@ fn trees(
         interrupt::check()?;
         let what = format!("unpacking {set}/{}", entry.name);
         observer.event(Event::Progress { what, done_bytes: 0, total_bytes: 0 });
-        let dir = tempfile::Builder::new().prefix("repot-verify-").tempdir_in(checker.scratch_dir).map_err(
-            |e| Error::io(format!("cannot make a directory in {}", checker.scratch_dir.display()), &e),
-        )?;
+        let dir = scratch(checker)?;
         let root = rustix::process::geteuid().is_root();
         let options = UnpackOptions {
             inspect: inspect_options(checker.scratch_dir),

@@ -32,7 +32,7 @@ impl Gpg {
     }
 
     /// gpg, for programs: it asks nobody, and says on standard error how things went.
-    pub(super) fn command(&self) -> Cmd {
+    fn command(&self) -> Cmd {
         let cmd = Cmd::new("gpg").args(["--batch", "--no-tty", "--status-fd", "2"]);
         match &self.home {
             Some(home) => cmd.env("GNUPGHOME", home),
@@ -141,27 +141,21 @@ fn judge(ended: Result<(ExitStatus, String)>) -> std::result::Result<(), CodecEr
 }
 
 /// What gpg said: to programs and to people.
-pub(super) struct Said<'a>(&'a str);
+struct Said<'a>(&'a str);
 
 impl<'a> Said<'a> {
-    pub(super) fn new(stderr: &'a str) -> Self {
+    fn new(stderr: &'a str) -> Self {
         Said(stderr)
     }
 
-    /// The rest of the first line for programs that begins with these words.
-    pub(super) fn after(&self, words: &str) -> Option<&'a str> {
-        self.0.lines().filter_map(|l| l.strip_prefix(STATUS)).find_map(|l| {
-            let rest = l.strip_prefix(words)?;
-            (rest.is_empty() || rest.starts_with(' ')).then(|| rest.trim())
-        })
-    }
-
+    /// Whether one of its lines for programs begins with these words.
     fn has(&self, words: &str) -> bool {
-        self.after(words).is_some()
+        let lines = self.0.lines().filter_map(|l| l.strip_prefix(STATUS));
+        lines.filter_map(|l| l.strip_prefix(words)).any(|rest| rest.is_empty() || rest.starts_with(' '))
     }
 
     /// What it said to people, its last words.
-    pub(super) fn words(&self) -> String {
+    fn words(&self) -> String {
         let people: Vec<&str> = self.0.lines().filter(|l| !l.starts_with(STATUS)).collect();
         last_lines(&people.join("\n"), 3).replace('\n', "; ")
     }

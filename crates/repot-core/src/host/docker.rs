@@ -137,18 +137,14 @@ pub struct RunSpec {
     /// Turns SELinux confinement off for this container, so that it may enter a directory without relabelling
     /// it: the labels stay as the user's own mount flags made them.
     pub unconfined: bool,
+    /// Named pipes that it sees.
+    pub pipes: Option<Arc<Pipes>>,
 }
 
 impl RunSpec {
     /// The command that runs it.
     #[must_use]
     pub fn cmd(&self) -> Cmd {
-        self.cmd_with(None)
-    }
-
-    /// The command that runs it, with pipes that it mounts.
-    #[must_use]
-    pub fn cmd_with(&self, pipes: Option<Arc<Pipes>>) -> Cmd {
         let mut c = Cmd::new("docker").arg("run");
         if self.detach {
             c = c.arg("-d");
@@ -186,7 +182,8 @@ impl RunSpec {
         for (k, v) in &self.labels {
             c = c.arg("--label").arg(format!("{k}={v}"));
         }
-        for m in &self.mounts {
+        let pipes = self.pipes.as_ref().map(|p| MountArg::new(p.dir().display().to_string(), p.inside()));
+        for m in self.mounts.iter().chain(&pipes) {
             c = c.args(m.to_args());
         }
         for (k, v) in &self.env {
@@ -195,7 +192,7 @@ impl RunSpec {
         if let Some(e) = &self.entrypoint {
             c = c.args(["--entrypoint", e]);
         }
-        c.arg(&self.image).pipes(pipes, self.entrypoint.as_deref()).args(&self.args)
+        c.arg(&self.image).pipes(self.pipes.clone(), self.entrypoint.as_deref()).args(&self.args)
     }
 }
 

@@ -27,6 +27,7 @@ use super::dump_words;
 use super::loaded::{counted, make_like_live, own, table_of, taken_error};
 use crate::engine::postgres::session::literal;
 use crate::error::{Error, Result};
+use crate::exec::Way;
 use crate::interrupt;
 use crate::progress::{Event, Observer};
 use crate::upgrade::failpoint::reach;
@@ -346,7 +347,7 @@ impl ForeignRestore<'_> {
         };
         let from = read(storage, s, self.keys)?;
         let mut input = Metered { from, done_bytes: 0, total_bytes: 0, name: &d.name, observer };
-        let (status, stderr) = cmd.pump(Some(&mut input), &mut |_| Ok(()))?;
+        let (status, stderr) = cmd.bulk(Way::In).pump(Some(&mut input), &mut |_| Ok(()))?;
         if !status.success() {
             return Err(taken_error(&s.file.name, &stderr));
         }

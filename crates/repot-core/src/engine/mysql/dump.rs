@@ -200,5 +200,5 @@ pub fn load(clients: &Clients, database: &str, input: &mut (dyn Read + Send)) ->
 
 /// A program that writes a database as it is now, for a copy while nobody writes.
 pub fn plain_dump(clients: &Clients, database: &str, engine: Engine) -> crate::exec::Cmd {
-    clients.program(Program::Dump, &arguments(database, engine))
+    clients.program(Program::Dump, &arguments(database, engine)).bulk(Way::Out)
 }

@@ -8,26 +8,17 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::host::ComposeHost;
-use super::relay::{Use, client_in, forget, program_in};
+use super::relay::{Guard, Use, client_in, program_in};
 use crate::engine::postgres::clients::Clients;
 use crate::engine::postgres::session::{Connector, Session, StreamConnector};
 use crate::error::Result;
 use crate::exec::{Cmd, Held};
-use crate::host::docker::Docker;
 
-/// The helper; removed when the last who uses it is gone.
+/// The helper; removed when the last who uses it is gone. The lease ends first: it stops the helper too, should the removal
+/// fail.
 struct Helper {
-    name: String,
-    lease: Option<Held>,
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        drop(self.lease.take());
-        // The lease's end stops it too, so a failure here is not for ever.
-        let _ = Docker.remove_container(&self.name);
-        forget(&self.name);
-    }
+    _lease: Held,
+    at: Guard,
 }
 
 struct Beside {
@@ -38,7 +29,7 @@ struct Beside {
 
 impl Clients for Beside {
     fn program(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Cmd {
-        client_in(&self.helper.name, (&self.user, self.password.as_deref()), name, args, env)
+        client_in(&self.helper.at.name, (&self.user, self.password.as_deref()), name, args, env)
     }
 }
 
@@ -50,30 +41,26 @@ impl BesideHelper {
     /// A program of the service's image, in the network of the service.
     #[must_use]
     pub fn program(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Cmd {
-        program_in(&self.0.name, name, args, env)
+        program_in(&self.0.at.name, name, args, env)
     }
 }
 
 impl ComposeHost {
     /// Starts such a helper. To be called from a thread that lives as long as the process.
     pub fn beside_helper(&self) -> Result<BesideHelper> {
-        helper(self.service_helper(LIFE_S, Use::Streams)?)
+        helper(self.service_helper(Use::Streams)?)
     }
 }
 
-/// The helper container `name`, which ends with this.
-pub(super) fn helper(name: String) -> Result<BesideHelper> {
-    leased(name).map(BesideHelper)
+/// The helper container, which ends with this.
+pub(super) fn helper(at: Guard) -> Result<BesideHelper> {
+    leased(at).map(BesideHelper)
 }
 
-/// The end of a helper whose lease failed: a week, in seconds.
-const LIFE_S: &str = "604800";
-
-fn leased(name: String) -> Result<Arc<Helper>> {
-    let mut helper = Helper { name, lease: None };
+fn leased(at: Guard) -> Result<Arc<Helper>> {
     let script = "cat > /dev/null; kill -TERM 1";
-    helper.lease = Some(Cmd::new("docker").args(["exec", "-i", &helper.name, "sh", "-c", script]).hold()?);
-    Ok(Arc::new(helper))
+    let lease = Cmd::new("docker").args(["exec", "-i", &at.name, "sh", "-c", script]).hold()?;
+    Ok(Arc::new(Helper { _lease: lease, at }))
 }
 
 struct BesideConnector {
@@ -101,21 +88,21 @@ pub(super) fn beside_service(
     password: Option<&str>,
     home: &str,
 ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
-    let name = host.service_helper(LIFE_S, Use::Streams)?;
-    beside(name, format!("the service {}", host.service_name()), user, password, home)
+    let at = host.service_helper(Use::Streams)?;
+    beside(at, format!("the service {}", host.service_name()), user, password, home)
 }
 
-/// Sessions and client programs through the helper container `name`, which ends with them.
+/// Sessions and client programs through a helper container, which ends with them.
 pub(super) fn beside(
-    name: String,
+    at: Guard,
     label: String,
     user: &str,
     password: Option<&str>,
     home: &str,
 ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
-    let helper = leased(name)?;
+    let helper = leased(at)?;
     let inner = StreamConnector {
-        carrier: ComposeHost::carrier(&helper.name, "127.0.0.1"),
+        carrier: ComposeHost::carrier(&helper.at.name, "127.0.0.1"),
         user: user.to_owned(),
         password: password.map(SecretString::from),
         home: home.to_owned(),

@@ -324,23 +324,20 @@ pub fn read_tree(run: &str, image: &str, data: &DataLocation) -> Cmd {
 cd -- "$1" 2>/dev/null || exit 44
 tar --version 2>/dev/null | grep -q GNU || exit 45
 exec tar --create --file=- --format=posix --numeric-owner --acls --xattrs --sparse --exclude='./.repot-*' ."#;
-    let pipes = pipes::shared(image, run);
-    let mut mounts =
-        vec![MountArg { source: source.clone(), target: AT.to_owned(), options: "ro".to_owned() }];
-    mounts.extend(pipes.iter().map(|p| pipes::mount(p)));
     RunSpec {
         image: image.to_owned(),
         entrypoint: Some("sh".to_owned()),
         args: ["-c", script, "repot", &below(data, "")].map(str::to_owned).to_vec(),
-        mounts,
+        mounts: vec![MountArg { source: source.clone(), target: AT.to_owned(), options: "ro".to_owned() }],
         network: "none".to_owned(),
         user: "0:0".to_owned(),
         run: run.to_owned(),
         labels: vec![("repot.role".to_owned(), "helper".to_owned())],
         unconfined: true,
+        pipes: pipes::shared(image, run),
         ..RunSpec::default()
     }
-    .cmd_with(pipes)
+    .cmd()
     .bulk(Way::Out)
 }
 

@@ -151,6 +151,7 @@ pub(super) fn let_go(name: &str) {
     drop(LEASES.lock().ok().and_then(|mut all| all.remove(name)));
 }
 
+/// Different at every call, in every process.
 pub(super) fn unique() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     (u64::from(std::process::id()) << 16) + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::host::unique;
 use crate::exec::{Pipes, Way};
-use crate::host::docker::{Docker, MountArg, RunSpec};
+use crate::host::docker::{Docker, RunSpec};
 
 /// Where containers see them.
 const INSIDE: &str = "/repot-pipes";
@@ -42,11 +42,6 @@ pub(super) fn shared(image: &str, run: &str) -> Option<Arc<Pipes>> {
     pipes
 }
 
-/// The mount that shows them to a container.
-pub(super) fn mount(pipes: &Pipes) -> MountArg {
-    MountArg::new(pipes.dir().display().to_string(), INSIDE)
-}
-
 /// A remote daemon has no such directory, one in a virtual machine has no such pipes, a user namespace or SELinux may
 /// forbid them: only an attempt tells.
 fn seen(pipes: &Arc<Pipes>, image: &str, run: &str) -> bool {
@@ -56,14 +51,14 @@ fn seen(pipes: &Arc<Pipes>, image: &str, run: &str) -> bool {
         name: name.clone(),
         entrypoint: Some("sh".to_owned()),
         args: ["-c", &format!("printf {WORD}")].map(str::to_owned).to_vec(),
-        mounts: vec![mount(pipes)],
         network: "none".to_owned(),
         run: run.to_owned(),
         labels: vec![("repot.role".to_owned(), "helper".to_owned())],
+        pipes: Some(pipes.clone()),
         ..RunSpec::default()
     };
     let mut said = Vec::new();
-    let ended = spec.cmd_with(Some(pipes.clone())).bulk(Way::Out).timeout(LIMIT).pump(None, &mut |chunk| {
+    let ended = spec.cmd().bulk(Way::Out).timeout(LIMIT).pump(None, &mut |chunk| {
         said.extend_from_slice(chunk);
         Ok(())
     });

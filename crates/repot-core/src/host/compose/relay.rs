@@ -46,10 +46,9 @@ pub(super) fn forget_all() {
     }
 }
 
-/// Removes a container when it is dropped.
+/// Removes a helper container when it is dropped.
 #[derive(Debug)]
 pub(super) struct Guard {
-    docker: Docker,
     pub(super) name: String,
 }
 
@@ -57,7 +56,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         forget(&self.name);
         // It has an end of its own, so a failure here is not for ever.
-        let _ = self.docker.remove_container(&self.name);
+        let _ = Docker.remove_container(&self.name);
     }
 }
 
@@ -71,8 +70,8 @@ pub(super) enum Use {
 }
 
 impl ComposeHost {
-    /// A helper container in the network of `server`; made when it is not there. `life_s` bounds how long it may
-    /// outlive a process that was killed.
+    /// A helper container in the network of `server`; made when it is not there. `life_s` bounds how long it may outlive a
+    /// process that was killed.
     pub(super) fn relay(
         &self,
         name: &str,
@@ -107,7 +106,7 @@ impl ComposeHost {
             entrypoint: Some("bash".to_owned()),
             // bash as process 1 reaps what connections leave behind.
             args: vec!["-c".to_owned(), format!("trap exit TERM; sleep {life_s} & wait")],
-            mounts: pipes.iter().map(|p| pipes::mount(p)).collect(),
+            pipes: pipes.clone(),
             network,
             run: self.run().to_owned(),
             labels: vec![
@@ -145,19 +144,24 @@ impl ComposeHost {
 
     /// A relay beside the service's container, removed when the connector is.
     pub(super) fn service_relay(&self) -> Result<Guard> {
-        Ok(Guard { docker: Docker, name: self.service_helper("3600", Use::Sessions)? })
+        self.service_helper(Use::Sessions)
     }
 
     /// A helper container beside the service's, with a name of its own.
-    pub(super) fn service_helper(&self, life_s: &str, used: Use) -> Result<String> {
-        self.helper_beside(&self.database_container()?, life_s, used)
+    pub(super) fn service_helper(&self, used: Use) -> Result<Guard> {
+        self.helper_beside(&self.database_container()?, used)
     }
 
     /// A helper container beside another one, with a name of its own.
-    pub(super) fn helper_beside(&self, container: &str, life_s: &str, used: Use) -> Result<String> {
+    pub(super) fn helper_beside(&self, container: &str, used: Use) -> Result<Guard> {
         let name = format!("repot-{}-{}-relay-{:x}", self.project_name(), self.run(), unique());
+        // An hour; a week, where something long may go on.
+        let life_s = match used {
+            Use::Sessions => "3600",
+            Use::Streams => "604800",
+        };
         self.relay(&name, container, None, life_s, used)?;
-        Ok(name)
+        Ok(Guard { name })
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::beside::beside;
 use super::host::{ComposeHost, OWN_HBA, SERVER_START, START, ServiceExtras, let_go, random_password};
 use super::project::ProjectRef;
-use super::relay::Use;
+use super::relay::{Guard, Use};
 use crate::engine::postgres::clients::Clients;
 use crate::engine::postgres::session::Connector;
 use crate::error::{Error, Result, speaks_of_full_disk};
@@ -54,9 +54,9 @@ impl Start<'_> {
         Error::failed(code, format!("no throw-away server can be started from {}", self.image)).why(why)
     }
 
-    /// Starts it, tied to this process; a helper container beside it too, by its name. To be called from a thread that
+    /// Starts it, tied to this process; a helper container beside it too. To be called from a thread that
     /// lives as long as the process.
-    pub(super) fn start(&self, observer: &dyn Observer) -> Result<(ThrowAway, String)> {
+    pub(super) fn start(&self, observer: &dyn Observer) -> Result<(ThrowAway, Guard)> {
         Docker.ping()?;
         if Docker.image(self.image)?.is_none() {
             Docker.pull(self.image, observer)?;
@@ -92,7 +92,7 @@ impl Start<'_> {
         }
         let server = ThrowAway { name: name.clone() };
         host.hold(&name)?;
-        let helper = host.helper_beside(&name, "604800", Use::Streams)?;
+        let helper = host.helper_beside(&name, Use::Streams)?;
         Ok((server, helper))
     }
 

@@ -69,9 +69,9 @@ pub fn throw_away_mysql(image: &str, run: &str, observer: &dyn Observer) -> Resu
         run,
         user: "0",
     };
-    let (server, name) = start.start(observer)?;
+    let (server, at) = start.start(observer)?;
     let clients = Clients {
-        place: Place::Beside(helper(name)?),
+        place: Place::Beside(helper(at)?),
         host: "127.0.0.1".to_owned(),
         port: 3306,
         user: "repot_drill".to_owned(),

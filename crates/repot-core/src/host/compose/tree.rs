@@ -165,24 +165,21 @@ impl ComposeHost {
     pub fn unpack_tree(&self, image: &str, tree: &Tree, live: bool, run: &str) -> Cmd {
         let (Store::Bind(source) | Store::Volume(source)) = &tree.store;
         let to = if live { &tree.dir } else { &tree.fresh };
-        let pipes = pipes::shared(image, run);
-        let mut mounts =
-            vec![MountArg { source: source.clone(), target: "/repot".to_owned(), options: String::new() }];
-        mounts.extend(pipes.iter().map(|p| pipes::mount(p)));
         RunSpec {
             image: image.to_owned(),
             entrypoint: Some("sh".to_owned()),
             args: ["-c", UNPACK, "repot", to].map(str::to_owned).to_vec(),
-            mounts,
+            mounts: vec![MountArg::new(source.clone(), "/repot")],
             network: "none".to_owned(),
             user: "0:0".to_owned(),
             run: run.to_owned(),
             labels: vec![("repot.role".to_owned(), "helper".to_owned())],
             interactive: true,
             unconfined: true,
+            pipes: pipes::shared(image, run),
             ..RunSpec::default()
         }
-        .cmd_with(pipes)
+        .cmd()
         .bulk(Way::In)
     }
 
