@@ -31,10 +31,17 @@ pub enum Way {
     Out,
 }
 
+/// What the names of such directories begin with.
+const PREFIX: &str = "repot-pipes-";
+/// A directory that is younger may not have been locked yet.
+const LOCKED_AFTER: Duration = Duration::from_secs(60);
+
 /// A directory of named pipes that containers of this process mount.
 #[derive(Debug)]
 pub struct Pipes {
     dir: tempfile::TempDir,
+    /// Locked as long as it is used, so that one that a killed process has left can be told from it.
+    _lock: File,
     inside: &'static str,
     next: AtomicUsize,
 }
@@ -42,8 +49,13 @@ pub struct Pipes {
 impl Pipes {
     /// A directory of ours alone, which containers see as `inside`.
     pub fn new(inside: &'static str) -> io::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("repot-pipes-").tempdir()?;
-        Ok(Pipes { dir, inside, next: AtomicUsize::new(0) })
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+        let lock = File::open(dir.path())?;
+        lock.try_lock()?;
+        if let Some(parent) = dir.path().parent() {
+            remove_left(parent, LOCKED_AFTER);
+        }
+        Ok(Pipes { dir, _lock: lock, inside, next: AtomicUsize::new(0) })
     }
 
     /// Where it is.
@@ -64,6 +76,20 @@ impl Pipes {
         let path = self.dir.path().join(&name);
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         Ok(Fifo { inside: format!("{}/{name}", self.inside), path, way, _dir: self.clone() })
+    }
+}
+
+/// Removes what processes that were killed have left. What cannot be removed is somebody else's.
+fn remove_left(parent: &Path, older_than: Duration) {
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for entry in entries.flatten().filter(|e| e.file_name().to_string_lossy().starts_with(PREFIX)) {
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+        let left = age.is_some_and(|a| a >= older_than)
+            && entry.file_type().is_ok_and(|t| t.is_dir())
+            && File::open(entry.path()).is_ok_and(|f| f.try_lock().is_ok());
+        if left {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -256,6 +282,27 @@ mod tests {
             .expect("runs");
         assert!(status.success());
         assert_eq!(String::from_utf8_lossy(&out), "5000003\ndone\n");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_is_used_stays() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let make = |name: &str| {
+            let path = parent.path().join(name);
+            std::fs::create_dir(&path).expect("is made");
+            std::fs::write(path.join("0"), "").expect("is written");
+            path
+        };
+        let (left, used, other) = (make("repot-pipes-a"), make("repot-pipes-b"), make("else"));
+        let lock = File::open(&used).expect("is opened");
+        lock.try_lock().expect("is locked");
+        remove_left(parent.path(), Duration::from_secs(60));
+        assert!(left.exists(), "it is too young to tell");
+        remove_left(parent.path(), Duration::ZERO);
+        assert!(!left.exists() && used.exists() && other.exists());
+        drop(lock);
+        remove_left(parent.path(), Duration::ZERO);
+        assert!(!used.exists());
     }
 
     #[test]
