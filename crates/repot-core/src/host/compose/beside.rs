@@ -89,7 +89,7 @@ pub(super) fn beside_service(
     home: &str,
 ) -> Result<(Box<dyn Connector>, Box<dyn Clients>)> {
     let at = host.service_helper(Use::Streams)?;
-    beside(at, format!("the service {}", host.service_name()), user, password, home)
+    beside(at, format!("the service {}", host.service), user, password, home)
 }
 
 /// Sessions and client programs through a helper container, which ends with them.

@@ -7,6 +7,7 @@ pub mod host;
 mod pipes;
 pub mod project;
 mod relay;
+mod server;
 pub mod throw_away;
 pub mod throw_away_mysql;
 pub mod tree;

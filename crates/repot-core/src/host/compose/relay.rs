@@ -99,7 +99,7 @@ impl ComposeHost {
             }
             Docker.remove_container(name)?;
         }
-        let pipes = if used == Use::Streams { pipes::shared(image, self.run()) } else { None };
+        let pipes = if used == Use::Streams { pipes::shared(image, &self.run) } else { None };
         let spec = RunSpec {
             image: image.to_owned(),
             name: name.to_owned(),
@@ -108,10 +108,10 @@ impl ComposeHost {
             args: vec!["-c".to_owned(), format!("trap exit TERM; sleep {life_s} & wait")],
             pipes: pipes.clone(),
             network,
-            run: self.run().to_owned(),
+            run: self.run.clone(),
             labels: vec![
                 ("repot.role".to_owned(), "helper".to_owned()),
-                ("repot.project".to_owned(), self.project_name().to_owned()),
+                ("repot.project".to_owned(), self.at.name.clone()),
             ],
             detach: true,
             remove: true,
@@ -138,7 +138,8 @@ impl ComposeHost {
     pub(super) fn own_relay(&self, role: Role) -> Result<String> {
         let server = self.server_name(role);
         let name = format!("{server}-relay");
-        self.relay(&name, &server, self.client_image(), "infinity", Use::Streams)?;
+        let image = Some(self.client_image.as_str()).filter(|i| !i.is_empty());
+        self.relay(&name, &server, image, "infinity", Use::Streams)?;
         Ok(name)
     }
 
@@ -154,7 +155,7 @@ impl ComposeHost {
 
     /// A helper container beside another one, with a name of its own.
     pub(super) fn helper_beside(&self, container: &str, used: Use) -> Result<Guard> {
-        let name = format!("repot-{}-{}-relay-{:x}", self.project_name(), self.run(), unique());
+        let name = format!("repot-{}-{}-relay-{:x}", self.at.name, self.run, unique());
         // An hour; a week, where something long may go on.
         let life_s = match used {
             Use::Sessions => "3600",

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::beside::beside;
-use super::host::{ComposeHost, OWN_HBA, SERVER_START, START, ServiceExtras, let_go, random_password};
+use super::host::{ComposeHost, ServiceExtras};
 use super::project::ProjectRef;
 use super::relay::{Guard, Use};
+use super::server::{OWN_HBA, SERVER_START, START, let_go, random_password};
 use crate::engine::postgres::clients::Clients;
 use crate::engine::postgres::session::Connector;
 use crate::error::{Error, Result, speaks_of_full_disk};

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::beside::helper;
-use super::host::random_password;
+use super::server::random_password;
 use super::throw_away::{Start, ThrowAway};
 use crate::engine::mysql::clients::{Clients, Place};
 use crate::engine::mysql::session::Session;
